@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+# Nereid's build. `make` builds, `make demo` shows, `make test` proves; `make help` lists the rest.
+#
+# The build directory has the layout of an installed prefix ($(B)/bin, $(B)/lib, ...), so what is tested is what is
+# installed. Each folder of src/ is one static library; libtritonserver.so, the program and the backends are linked
+# from them. Sources are found by glob: a new file needs no line here.
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+SAN ?=
+B ?= build$(if $(SAN),-$(SAN))
+PREFIX ?= /usr/local
+OPT ?= -O2 -g
+WERROR ?= $(if $(CI),1)
+VERSION := 0.1.0
+PYTHON ?= python3
+
+warnings := -Wall -Wextra -Wpedantic -Wshadow -Wundef -Wvla -Wstrict-prototypes -Wmissing-prototypes \
+            -Wcast-qual -Wwrite-strings -Wformat=2 -Wswitch-enum $(if $(filter 1,$(WERROR)),-Werror)
+san_asan := -fsanitize=address -fno-omit-frame-pointer
+san_ubsan := -fsanitize=undefined -fno-sanitize-recover=all
+san_tsan := -fsanitize=thread
+san := $(if $(SAN),$(san_$(SAN)))
+cppflags := -D_GNU_SOURCE -DNEREID_VERSION='"$(VERSION)"' -Isrc -Iinclude -I. -isystem $(B)/gen -isystem $(B)/gen/proto
+cflags := -std=gnu17 $(OPT) -fPIC -fvisibility=hidden -fno-math-errno -pthread $(warnings) $(san) $(CFLAGS)
+ldflags := -pthread $(san) -Wl,-z,relro,-z,now $(LDFLAGS)
+
+# Libraries from the system, by folder that needs them.
+sys_proto := -lprotobuf-c
+sys_net := -levent_core -lnghttp2 -lssl -lcrypto
+sys_protocol := -lz
+sys_base := -lm -ldl
+
+# ---- folders -> static libraries ------------------------------------------------------------------------------------
+folders := $(sort $(notdir $(patsubst %/,%,$(filter-out src/cli/,$(dir $(wildcard src/*/.))))))
+protos := $(wildcard src/proto/*.proto)
+gen_c := $(protos:src/proto/%.proto=$(B)/gen/proto/%.pb-c.c)
+gen_h := $(gen_c:.c=.h)
+src_of = $(sort $(wildcard src/$1/*.c src/$1/*/*.c))
+obj_of = $(patsubst %.c,$(B)/obj/%.o,$(call src_of,$1))
+lib_of = $(B)/a/lib$1.a
+
+# The folders that each folder's tests and programs link, in link order.
+deps_base :=
+deps_tensor := base
+deps_proto := base
+deps_gpu := tensor base
+deps_config := proto tensor base
+deps_core := config gpu proto tensor base
+deps_net := base
+deps_protocol := net proto base
+deps_client := net proto tensor base
+present = $(filter $(folders),$1)
+libs_for = $(foreach f,$(call present,$1 $(deps_$1)),$(call lib_of,$(f)))
+sys_for = $(foreach f,$1 $(deps_$1),$(sys_$(f)))
+
+.PHONY: all help
+all: program backends
+
+help:
+	@sed -n 's/^## //p' $(firstword $(MAKEFILE_LIST))
+
+define folder_rules
+$(call lib_of,$1): $(call obj_of,$1) $(if $(filter proto,$1),$(gen_c:.c=.o))
+	@mkdir -p $$(@D)
+	@rm -f $$@
+	$$(q)$(AR) rcs $$@ $$^
+.PHONY: lib-$1 unit-$1
+lib-$1: $(call lib_of,$1)
+endef
+q := $(if $(V),,@)
+$(foreach f,$(folders),$(eval $(call folder_rules,$(f))))
+
+$(B)/obj/%.o: %.c | $(gen_h)
+	@mkdir -p $(@D)
+	@echo "  CC    $<"
+	$(q)$(CC) $(cppflags) $(cflags) -MMD -MP -c $< -o $@
+
+$(B)/gen/proto/%.pb-c.c $(B)/gen/proto/%.pb-c.h &: src/proto/%.proto
+	@mkdir -p $(@D)
+	@echo "  PROTO $<"
+	$(q)protoc-c --c_out=$(B)/gen/proto --proto_path=src/proto $<
+$(B)/gen/proto/%.o: $(B)/gen/proto/%.c | $(gen_h)
+	$(q)$(CC) $(cppflags) $(filter-out $(warnings),$(cflags)) -w -c $< -o $@
+
+# ---- libtritonserver.so, the program, the backends -----------------------------------------------------------------
+core_so := $(B)/lib/libtritonserver.so
+program := $(B)/bin/nereid
+backend_names := $(filter-out common,$(notdir $(patsubst %/,%,$(dir $(wildcard backends/*/.)))))
+backend_so = $(B)/lib/nereid/backends/$1/libtriton_$1.so
+core_map := src/core/abi/libtritonserver.map
+
+.PHONY: program backends core
+core: $(core_so)
+program: $(program) $(B)/bin/tritonserver $(B)/bin/holoscan
+backends: $(foreach b,$(backend_names),$(call backend_so,$(b)))
+
+$(core_so): $(call libs_for,core) $(core_map)
+	@mkdir -p $(@D)
+	@echo "  LD    $@"
+	$(q)$(CC) -shared $(ldflags) -Wl,-soname,libtritonserver.so -Wl,--version-script=$(core_map) $(if $(SAN),,-Wl,--no-undefined) \
+	  -o $@ -Wl,--whole-archive $(call lib_of,core) -Wl,--no-whole-archive $(filter-out %libcore.a,$(call libs_for,core)) $(call sys_for,core)
+
+cli_obj := $(patsubst %.c,$(B)/obj/%.o,$(sort $(wildcard src/cli/*.c)))
+$(program): $(cli_obj) $(call libs_for,protocol) $(core_so)
+	@mkdir -p $(@D)
+	@echo "  LD    $@"
+	$(q)$(CC) $(ldflags) -o $@ $(cli_obj) $(call libs_for,protocol) -L$(B)/lib -ltritonserver -Wl,-rpath,'$$ORIGIN/../lib' $(call sys_for,protocol)
+$(B)/bin/tritonserver $(B)/bin/holoscan: $(program)
+	@ln -sf nereid $@
+
+common_obj := $(patsubst %.c,$(B)/obj/%.o,$(sort $(wildcard backends/common/*.c)))
+backend_map := backends/common/backend.map
+define backend_rules
+$(call backend_so,$1): $(patsubst %.c,$(B)/obj/%.o,$(sort $(wildcard backends/$1/*.c))) $(common_obj) $(call libs_for,tensor) $(wildcard $(backend_map))
+	@mkdir -p $$(@D)
+	@echo "  LD    $$@"
+	$$(q)$$(CC) -shared $$(ldflags) -Wl,-soname,libtriton_$1.so $$(if $$(wildcard $(backend_map)),-Wl$$(comma)--version-script=$(backend_map)) -Wl,--exclude-libs,ALL \
+	  -o $$@ $$(filter %.o,$$^) $$(filter %.a,$$^) $$(sys_base)
+.PHONY: backend-$1
+backend-$1: $(call backend_so,$1)
+endef
+comma := ,
+$(foreach b,$(backend_names),$(eval $(call backend_rules,$(b))))
+
+# ---- tests ----------------------------------------------------------------------------------------------------------
+# tests/unit/<folder>/test_*.c: one program each, linked with that folder's library and those below it.
+unit_folders := $(sort $(notdir $(patsubst %/,%,$(dir $(wildcard tests/unit/*/.)))))
+unit_of = $(patsubst tests/%.c,$(B)/tests/%,$(sort $(wildcard tests/unit/$1/test_*.c)))
+unit_extra_protocol = $(core_so)
+unit_extra_backends = $(common_obj)
+deps_backends := tensor base
+define unit_rules
+$(B)/tests/unit/$1/%: $(B)/obj/tests/unit/$1/%.o $(call libs_for,$1) $(unit_extra_$1)
+	@mkdir -p $$(@D)
+	$$(q)$$(CC) $$(ldflags) -o $$@ $$(filter %.o,$$^) $$(filter %.a %.so,$$^) -Wl,-rpath,$(abspath $(B))/lib $(call sys_for,$1) -lcmocka
+unit-$1: $(call unit_of,$1)
+	$$(q)$$(PYTHON) tools/run_tests.py --unit $$^
+endef
+$(foreach f,$(unit_folders),$(eval $(call unit_rules,$(f))))
+unit_programs := $(foreach f,$(unit_folders),$(call unit_of,$(f)))
+
+# tests/tools/*.c: programs that tests start (front ends on another core, config printers).
+tool_programs := $(patsubst tests/tools/%.c,$(B)/tests/tools/%,$(wildcard tests/tools/*.c))
+$(B)/tests/tools/%: $(B)/obj/tests/tools/%.o $(call libs_for,protocol) $(call libs_for,core) $(core_so)
+	@mkdir -p $(@D)
+	$(q)$(CC) $(ldflags) -o $@ $< $(call libs_for,protocol) $(call lib_of,config) $(call libs_for,config) -L$(B)/lib -ltritonserver -Wl,-rpath,$(abspath $(B))/lib $(call sys_for,protocol) $(sys_proto) $(sys_base)
+
+# tests/fuzz/fuzz_*.c: LLVMFuzzerTestOneInput; here linked with a main that replays the corpus, under clang for real fuzzing.
+fuzz_names := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+fuzz_libs := $(foreach f,$(call present,protocol net config proto tensor base),$(call lib_of,$(f)))
+fuzz_sys = $(sys_protocol) $(sys_net) $(sys_proto) $(sys_base)
+$(B)/tests/fuzz/fuzz_%: $(B)/obj/tests/fuzz/fuzz_%.o $(B)/obj/tests/fuzz/replay.o $(fuzz_libs) $(core_so)
+	@mkdir -p $(@D)
+	$(q)$(CC) $(ldflags) -o $@ $(filter %.o %.a,$^) -L$(B)/lib -ltritonserver -Wl,-rpath,$(abspath $(B))/lib $(fuzz_sys)
+fuzz_programs := $(fuzz_names:%=$(B)/tests/fuzz/%)
+
+.PHONY: unit test-programs
+unit: $(unit_programs)
+	$(q)$(PYTHON) tools/run_tests.py --unit $(unit_programs)
+test-programs: $(unit_programs) $(tool_programs) $(fuzz_programs)
+
+-include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
+-include tools/make/*.mk
+
+.PHONY: clean
+clean:
+	rm -rf $(B)
