@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+// Model: one loaded version of one model.
+//
+// Made by the life cycle on a loader thread (model_create), then never changed but for its counters: the data path
+// reads it without a lock. Whoever keeps a pointer holds a reference. The life cycle's own reference is dropped at
+// unload; the last reference to go hands the model to the server's reaper thread, which stops the scheduler,
+// finalizes the instances and the backend's model, in that order. So model_unref never blocks and may be called
+// from an instance thread or a response callback.
+//
+//   create: backend -> ModelInitialize (may call ModelSetConfig) -> I/O compiled -> stats -> scheduler -> instances
+//           -> warm-up -> published in the server's ready map
+#ifndef NEREID_CORE_MODEL_H
+#define NEREID_CORE_MODEL_H
+
+#include <stdatomic.h>
+
+#include "base/list.h"
+#include "base/map.h"
+#include "base/status.h"
+#include "core/backend.h"
+#include "core/message.h"
+#include "triton/core/tritonbackend.h"
+
+struct Inference__ModelConfig;
+struct instance;
+struct model_metrics;
+struct model_stats;
+struct scheduler;
+struct server;
+
+// Labels of an output's classes, one a line of its label file.
+struct label_list {
+    char *text; // the file, line ends turned into NUL
+    const char **lines;
+    size_t count;
+};
+
+// One input or output, compiled from the configuration.
+struct model_io {
+    const char *name; // borrowed from the configuration
+    uint32_t name_len;
+    uint32_t index; // place in model->inputs or ->outputs
+    TRITONSERVER_DataType datatype;
+    uint32_t element_size; // 0 for BYTES
+    // As configured: without the batch dimension.
+    uint32_t dim_count;
+    const int64_t *dims;
+    // As a request has it: a leading -1 if the model batches (not for shape tensors); no reshape applied.
+    uint32_t full_dim_count;
+    int64_t *full_dims;
+    // What the backend sees instead of dims, if has_reshape; also without the batch dimension.
+    bool has_reshape;
+    uint32_t reshape_count;
+    const int64_t *reshape;
+    bool optional;
+    bool ragged; // allow_ragged_batch
+    bool shape_tensor;
+    bool non_linear;           // is_non_linear_format_io
+    bool variable;             // a dimension of dims is -1
+    int64_t fixed_elements;    // product of dims; -1 if variable
+    struct label_list *labels; // outputs with a label file, else NULL
+};
+
+enum model_flags {
+    MODEL_FLAG_DECOUPLED = 1,
+    MODEL_FLAG_FELL_BACK_TO_CPU = 2, // a KIND_GPU group was put on the CPU
+};
+
+struct model {
+    _Atomic int64_t refs;
+    _Atomic int64_t
+        inflight;            // requests enqueued and not yet released; kept by the scheduler's side
+    struct server *server;   // outlives the model
+    struct backend *backend; // outlives the model
+    void *backend_state;     // TRITONBACKEND_ModelSetState
+
+    char *name;
+    int64_t version;
+    char version_text[24];
+    char *name_space;  // "" unless models are told apart by repository
+    char *repository;  // path of the model's repository
+    char *directory;   // of the model
+    char *version_dir; // of this version
+
+    struct Inference__ModelConfig *config; // normalised and complete
+    struct message *config_json;           // the same as JSON, config version 1
+    bool auto_complete;                    // the backend may complete the configuration now
+
+    uint32_t max_batch_size; // 0: does not batch
+    unsigned flags;          // enum model_flags
+    struct model_io *inputs; // in the order of the configuration
+    uint32_t input_count;
+    uint32_t required_input_count; // those not optional
+    struct model_io *outputs;
+    uint32_t output_count;
+    struct map input_by_name;  // -> struct model_io
+    struct map output_by_name; // -> struct model_io
+    int64_t *dims_memory;      // behind full_dims
+
+    struct instance **instances;
+    uint32_t instance_count;
+    uint32_t passive_count; // of them, never scheduled
+    struct scheduler *scheduler;
+    struct model_stats *stats;
+    struct model_metrics
+        *metrics; // per-model series that are not statistics; NULL if metrics are off
+    uint64_t load_duration_ns;
+
+    struct list_node reap_node;                           // in the server's list of the dead
+    void (*on_destroyed)(struct model *model, void *arg); // told just before the memory goes
+    void *on_destroyed_arg;
+};
+
+// Where a version of a model comes from.
+struct model_source {
+    const char *name;
+    int64_t version;
+    const char *name_space;
+    const char *repository;
+    const char *directory;
+    const struct Inference__ModelConfig *config; // normalised; copied
+    bool auto_complete;
+};
+
+// Loads one version: everything in the drawing above but the publishing. `*model` holds one reference. Errors: what
+// the backend said (code kept, text as it was), or what the configuration lacks. Blocking. Thread: loader.
+NRD_MUST_USE struct nrd_status *
+model_create(struct server *server, const struct model_source *source, struct model **model);
+// Thread: any; never blocks.
+static inline struct model *model_ref(struct model *model)
+{
+    atomic_fetch_add_explicit(&model->refs, 1, memory_order_relaxed);
+    return model;
+}
+void model_unref(struct model *model); // NULL is fine
+
+// Borrowed; NULL if there is no such input or output. Thread: any.
+const struct model_io *model_input(const struct model *model, struct slice name);
+const struct model_io *model_output(const struct model *model, struct slice name);
+// The label of class `index`; NULL if the output has none. Borrowed.
+const char *model_io_label(const struct model_io *output, size_t index);
+
+// Tells whether each instance says that it is ready (TRITONBACKEND_ModelInstanceReady, where there is one).
+bool model_instances_ready(const struct model *model);
+
+// Replaces what a backend may complete: called by TRITONBACKEND_ModelSetConfig while auto_complete is on.
+NRD_MUST_USE struct nrd_status *model_set_config(struct model *model, uint32_t config_version,
+                                                 struct slice json);
+
+#endif
