@@ -72,6 +72,11 @@ endef
 q := $(if $(V),,@)
 $(foreach f,$(folders),$(eval $(call folder_rules,$(f))))
 
+# The core and what stands in for it export the Triton interfaces; everyone else imports them.
+host_flags := -D_COMPILING_TRITONSERVER -D_COMPILING_TRITONBACKEND -D_COMPILING_TRITONCACHE -D_COMPILING_TRITONREPOAGENT
+$(B)/obj/src/core/%.o: cppflags += $(host_flags)
+$(B)/obj/tests/unit/backends/%.o: cppflags += $(host_flags)
+
 $(B)/obj/%.o: %.c | $(gen_h)
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
