@@ -17,7 +17,7 @@ VERSION := 0.1.0
 PYTHON ?= python3
 
 warnings := -Wall -Wextra -Wpedantic -Wshadow -Wundef -Wvla -Wstrict-prototypes -Wmissing-prototypes \
-            -Wcast-qual -Wwrite-strings -Wformat=2 -Wswitch-enum $(if $(filter 1,$(WERROR)),-Werror)
+            -Wcast-qual -Wwrite-strings -Wformat=2 -Wswitch-enum -Wno-missing-field-initializers $(if $(filter 1,$(WERROR)),-Werror)
 san_asan := -fsanitize=address -fno-omit-frame-pointer
 san_ubsan := -fsanitize=undefined -fno-sanitize-recover=all
 san_tsan := -fsanitize=thread
