@@ -29,6 +29,8 @@ void loop_stop(struct loop *loop);
 // Stops, joins the thread if there is one, runs what is still posted or deferred (on the calling thread)
 // and frees. Streams, watches and timers must be gone. NULL is fine. Thread: any but the loop's.
 void loop_destroy(struct loop *loop);
+// True from loop_start() (or the start of loop_run()) until the loop has ended. Thread: any.
+bool loop_is_running(const struct loop *loop);
 // True on the thread that runs `loop`. Thread: any.
 bool loop_is_current(const struct loop *loop);
 // clock_now_ns() as of the start of this turn (cheap). Thread: loop.

@@ -5,7 +5,8 @@
 // short; no room means "not now" (back-pressure), and stream_resume() asks again. Writing: chunks are queued, sent by
 // gathering writes, and each is released exactly once, when it was sent or when the stream ended. The transport below is a
 // table, so TLS is another table. Embed `struct stream` in a connection and use CONTAINER_OF. No call of this header
-// calls the user back before it returns, except stream_flush(), which may release chunks. Thread: loop.
+// calls the user back before it returns, except stream_flush() and stream_finish(), which may release chunks and call
+// drained(), and stream_queue() on a stream that is closing. Thread: loop.
 #ifndef NEREID_NET_STREAM_H
 #define NEREID_NET_STREAM_H
 
@@ -80,21 +81,24 @@ struct stream {
     struct loop_watch hangup;
     struct loop_deadline limit; // the user's deadline
     struct loop_deadline write_limit;
-    struct loop_defer later;
+    struct loop_defer later;   // a flush or the end, due at the end of this turn
+    struct loop_task again;    // reading on in the next turn
     struct stream_chunk *head; // not sent yet, oldest first
     struct stream_chunk **tail;
     size_t head_sent; // bytes of `head` that are sent
     size_t pending;   // bytes queued and not sent
     enum stream_end end;
     bool started;
-    bool reading;    // inside the read loop
+    bool flushing;   // inside stream_flush()
     bool paused;     // room() gave none
     bool above;      // pending went above high_mark
     bool read_ended; // the peer ended its half
     bool finishing;  // close once the queue is empty
+    bool lingering;  // the queue is empty and our half is ended
     bool closing;    // closed() is due
-    bool write_wants_read;
+    bool again_posted;
     bool read_wants_write;
+    bool write_wants_read;
 };
 
 // Prepares a stream over a connected, non-blocking `fd`, which it takes. `transport_data` is given to the transport.
