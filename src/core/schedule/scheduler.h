@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// Scheduler: a model's queue, and the policy by which executors take from it.
+//
+// There is no batcher thread. infer_async() puts a request into the queue under the queue's mutex and wakes at most one idle
+// executor; an executor that becomes free takes a batch, made at that moment from what is queued then. A batch that is
+// worth waiting for is waited for by one idle executor, parked with a deadline.
+//
+//   direct:  first in, first out, one request an Execute           (no dynamic_batching in the configuration)
+//   dynamic: priorities, queue policies, preferred sizes, delay     (schedule/batcher.h holds the policy, without threads)
+//
+// Also here: the model's pools of requests, responses and factories. Start at scheduler_create().
+#ifndef NEREID_CORE_SCHEDULE_SCHEDULER_H
+#define NEREID_CORE_SCHEDULE_SCHEDULER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+
+struct instance;
+struct model;
+struct request;
+struct response;
+struct response_factory;
+struct scheduler;
+
+// Makes the scheduler that the model's configuration asks for; before any instance. Errors: UNSUPPORTED, naming what is not
+// built (sequence_batching, ensemble_scheduling, TRITON_BATCH_STRATEGY_PATH). Thread: loader.
+NRD_MUST_USE struct nrd_status *scheduler_create(struct model *model, struct scheduler **scheduler);
+// Refuses new requests from now on: UNAVAILABLE "Server is stopping, scheduler for model has stopped accepting new
+// inference requests". What is queued is still executed. Thread: any.
+void scheduler_stop(struct scheduler *scheduler);
+// After all instances are destroyed and all requests, responses and factories are gone. NULL is fine.
+void scheduler_destroy(struct scheduler *scheduler);
+
+// Queues the request of this model; on success the scheduler owns it. Errors: stopped (above); UNAVAILABLE "Exceeds
+// maximum queue size", counted as REJECTED. Thread: any; the mutex is held for a few instructions.
+NRD_MUST_USE struct nrd_status *scheduler_enqueue(struct model *model, struct request *request);
+// How many are queued and not yet executing. Thread: any.
+uint64_t scheduler_pending(struct scheduler *scheduler);
+// The number of priority levels and the level of a request that asks for none (both 0 without priorities).
+uint64_t scheduler_priority_levels(const struct scheduler *scheduler);
+uint64_t scheduler_default_priority(const struct scheduler *scheduler);
+
+// ---- for executors ------------------------------------------------------------------------------------------------
+
+struct executor;
+// Makes it known that this executor takes requests from now on / will take no more (then it has been woken).
+void scheduler_attach(struct scheduler *scheduler, struct executor *executor);
+void scheduler_detach(struct scheduler *scheduler, struct executor *executor);
+// The most requests that scheduler_take() may return.
+uint32_t scheduler_max_batch(const struct scheduler *scheduler);
+// Takes the next batch into `batch` (room for scheduler_max_batch()), and answers what the queue policy drops on the way.
+// 0: none now; the executor counts as idle and is to park until it is woken or `*deadline_ns` (0: no deadline).
+uint32_t scheduler_take(struct scheduler *scheduler, struct executor *executor,
+                        struct request **batch, uint64_t *deadline_ns);
+
+// ---- pools --------------------------------------------------------------------------------------------------------
+
+// Each hands out an object with the room it had before, or a zeroed one; NULL when memory is out. Thread: any.
+struct request *scheduler_get_request(struct scheduler *scheduler);
+void scheduler_put_request(struct scheduler *scheduler, struct request *request);
+struct response *scheduler_get_response(struct scheduler *scheduler);
+void scheduler_put_response(struct scheduler *scheduler, struct response *response);
+struct response_factory *scheduler_get_factory(struct scheduler *scheduler);
+void scheduler_put_factory(struct scheduler *scheduler, struct response_factory *factory);
+
+#endif
