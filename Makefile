@@ -167,7 +167,65 @@ unit: $(unit_programs)
 test-programs: $(unit_programs) $(tool_programs) $(fuzz_programs)
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
--include tools/make/*.mk
+
+# ---- what people call -----------------------------------------------------------------------------------------------
+## make                  build everything into build/ (laid out like an installed prefix)
+## make demo [STAY=1]    install what is missing, build, serve models/, send pictures through all three models
+## make test             install what is missing, build, run every test that needs no GPU
+## make check            format, lint, include directions, headers alone, and the tests
+## make check-asan | check-ubsan | check-tsan    the tests under a sanitizer
+## make check-fuzz       each fuzz target for SECONDS=20 (clang)
+## make bench            figures beside the peer server, in one run
+## make install PREFIX=DIR
+venv_python := $(B)/venv/bin/python
+.PHONY: setup-build setup-demo setup-test demo test tests check lint bench install
+setup-build setup-demo setup-test: setup-%:
+	@tools/setup.sh $* $(B)
+
+demo: setup-demo
+	@$(MAKE) --no-print-directory all
+	@$(venv_python) tools/demo/demo.py --prefix $(B) $(if $(STAY),--stay)
+
+# With TESTS=... only these pytest paths; with PYTEST="..." further options for pytest.
+TESTS ?= tests
+test: setup-test
+	@$(MAKE) --no-print-directory -j2 all test-programs WERROR=$(WERROR)
+	@$(MAKE) --no-print-directory tests
+tests:
+	@NEREID_PREFIX=$(abspath $(B)) NEREID_PEER=$(abspath $(B))/peer $(venv_python) tools/run_tests.py \
+	  --unit $(unit_programs) --fuzz $(fuzz_programs) --pytest $(TESTS) --pytest-args="$(PYTEST)" --report $(B)/pytest.xml
+
+check-asan check-ubsan check-tsan: check-%:
+	@tools/setup.sh test build-$*
+	@$(MAKE) --no-print-directory -j2 SAN=$* all test-programs
+	@$(MAKE) --no-print-directory SAN=$* tests
+
+SECONDS ?= 20
+check-fuzz:
+	@tools/fuzz.sh $(SECONDS) $(fuzz_names)
+
+lint:
+	@tools/lint.sh
+check: lint test
+
+bench: setup-test
+	@$(MAKE) --no-print-directory -j2 all
+	@$(venv_python) bench/bench.py --prefix $(B) --peer $(B)/peer $(BENCH)
+
+# Relocatable: the program finds its libraries and backends beside itself.
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/lib/cmake/nereid $(DESTDIR)$(PREFIX)/include/triton/core
+	install -m 755 $(program) $(DESTDIR)$(PREFIX)/bin/nereid
+	ln -sf nereid $(DESTDIR)$(PREFIX)/bin/tritonserver
+	ln -sf nereid $(DESTDIR)$(PREFIX)/bin/holoscan
+	install -m 755 $(core_so) $(DESTDIR)$(PREFIX)/lib/
+	install -m 644 include/triton/core/*.h $(DESTDIR)$(PREFIX)/include/triton/core/
+	for b in $(backend_names); do \
+	  install -D -m 755 $(B)/lib/nereid/backends/$$b/libtriton_$$b.so $(DESTDIR)$(PREFIX)/lib/nereid/backends/$$b/libtriton_$$b.so; done
+	if [ -d $(B)/lib/nereid/onnxruntime ]; then \
+	  install -D -m 755 $(B)/lib/nereid/onnxruntime/libonnxruntime.so.1 $(DESTDIR)$(PREFIX)/lib/nereid/onnxruntime/libonnxruntime.so.1; fi
+	sed 's|@VERSION@|$(VERSION)|' packaging/tritonserver.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/tritonserver.pc
+	sed 's|@VERSION@|$(VERSION)|' packaging/nereid-config.cmake.in > $(DESTDIR)$(PREFIX)/lib/cmake/nereid/nereid-config.cmake
 
 .PHONY: clean
 clean:

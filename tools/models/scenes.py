@@ -8,34 +8,18 @@ seed alone (numpy's PCG64), so held-out pictures are simply other seeds.
 
 Every part is drawn as a height field in its own square, its surface normals are lit, and its
 finish gives colour and texture. Everything is drawn at twice the size and averaged down.
-Start at scene(); the parts are the functions named in KINDS, the finishes those in FINISHES.
+Start at scene(); labels.py names the classes, _DRAW and _FINISH list the functions that draw them.
 """
 
 import math
 from dataclasses import dataclass
 
 import numpy as np
+from labels import FINISHES, KINDS, PICTURE_SIZE, REGION_OF_KIND, REGIONS
 from PIL import Image, ImageFilter
 
-SIZE = 128  # pixels, the side of a finished picture
+SIZE = PICTURE_SIZE
 _SCALE = 2  # drawn at SIZE * _SCALE
-
-# Index in these lists = class index of the models' outputs.
-KINDS = [
-    "hex_nut",
-    "washer",
-    "hex_bolt",
-    "screw",
-    "wing_nut",
-    "gear",
-    "bearing",
-    "spring",
-    "bracket",
-    "spanner",
-]
-FINISHES = ["steel", "brass", "copper", "black_oxide", "rusted", "painted"]
-REGIONS = ["belt", "fastener", "drive_part", "bracket", "tool"]
-REGION_OF_KIND = [1, 1, 1, 1, 1, 2, 2, 2, 3, 4]
 _LONG = {2, 3, 4, 7, 9}  # kinds longer than wide, drawn larger
 
 # First seeds of the disjoint ranges in use.

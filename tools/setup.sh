@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Installs what a target needs, and nothing that is there already:
+#   tools/setup.sh build            compiler, libraries (Debian, Ubuntu)
+#   tools/setup.sh demo|test DIR    the same, and a Python environment in DIR/venv with pinned packages; the ONNX
+#                                   Runtime library goes to DIR/lib/nereid/onnxruntime; `test` also unpacks the peer
+#                                   server (nvidia-pytriton) and perf_analyzer to DIR/peer, to compare with.
+# Root, or sudo, is asked for only when a package is missing.
+set -euo pipefail
+what=${1:?usage: setup.sh build|demo|test [DIR]}
+dir=${2:-build}
+here=$(cd "$(dirname "$0")" && pwd)
+
+packages=(gcc make pkg-config libc6-dev libevent-dev libnghttp2-dev libssl-dev zlib1g-dev libprotobuf-c-dev
+          protobuf-c-compiler protobuf-compiler)
+case $what in
+build) ;;
+demo) packages+=(python3 python3-venv curl ca-certificates) ;;
+test) packages+=(python3 python3-venv curl ca-certificates libcmocka-dev git unzip g++ binutils procps) ;;
+*) echo "setup.sh: unknown target '$what'" >&2; exit 2 ;;
+esac
+
+missing=()
+for package in "${packages[@]}"; do
+    state=$(dpkg-query -W -f='${db:Status-Abbrev}' "$package" 2>/dev/null || true)
+    [ "${state:0:2}" = ii ] || missing+=("$package")
+done
+if [ ${#missing[@]} -gt 0 ]; then
+    echo "installing: ${missing[*]}"
+    root=()
+    [ "$(id -u)" -eq 0 ] || root=(sudo)
+    "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -qq
+    "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+fi
+[ "$what" = build ] && exit 0
+
+# The Python environment, made anew when a pin changes.
+python=${PYTHON:-python3}
+wanted=$(cat "$here"/requirements/*.txt | sha256sum | cut -c1-16)-$what
+if [ "$(cat "$dir/venv/.made" 2>/dev/null)" != "$wanted" ] && [ "$(cat "$dir/venv/.made" 2>/dev/null)" != "${wanted%-*}-test" ]; then
+    echo "making a Python environment in $dir/venv"
+    rm -rf "$dir/venv"
+    mkdir -p "$dir"
+    "$python" -m venv "$dir/venv"
+    "$dir/venv/bin/pip" install -q --disable-pip-version-check -r "$here/requirements/$what.txt"
+    echo "$wanted" >"$dir/venv/.made"
+fi
+
+# ONNX Runtime's library out of its Python package, where the onnxruntime backend looks first.
+library=$(echo "$dir"/venv/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime.so.*)
+mkdir -p "$dir/lib/nereid/onnxruntime"
+cmp -s "$library" "$dir/lib/nereid/onnxruntime/libonnxruntime.so.1" ||
+    install -m 755 "$library" "$dir/lib/nereid/onnxruntime/libonnxruntime.so.1"
+[ "$what" = demo ] && exit 0
+
+# The peer: NVIDIA's server as its package carries it, and perf_analyzer with the two libraries that it wants.
+if [ ! -e "$dir/peer/.made" ]; then
+    echo "unpacking the peer server to $dir/peer"
+    rm -rf "$dir/peer"
+    mkdir -p "$dir/peer/wheels"
+    "$dir/venv/bin/pip" download -q --disable-pip-version-check --no-deps --only-binary=:all: -d "$dir/peer/wheels" nvidia-pytriton==0.7.0 tritonclient==2.47.0
+    unzip -q -o "$dir"/peer/wheels/nvidia_pytriton-*.whl -d "$dir/peer"
+    unzip -q -o "$dir"/peer/wheels/tritonclient-2.47.0-*.whl -d "$dir/peer/perf"
+    chmod +x "$dir"/peer/pytriton/tritonserver/bin/* "$dir"/peer/pytriton/tritonserver/python_backend_stubs/*/*
+    perf=$(find "$dir/peer/perf" -name perf_analyzer -type f | head -1)
+    install -D -m 755 "$perf" "$dir/peer/bin/perf_analyzer"
+    mkdir -p "$dir/peer/perf_lib"
+    ln -sf "$(cd "$dir"/peer/nvidia_pytriton.libs && pwd)"/libcudart-*.so.12* "$dir/peer/perf_lib/libcudart.so.12"
+    ln -sf "$(cd "$dir"/peer/nvidia_pytriton.libs && pwd)"/libb64-*.so.0d "$dir/peer/perf_lib/libb64.so.0d"
+    rm -rf "$dir/peer/wheels" "$dir/peer/perf"
+    touch "$dir/peer/.made"
+fi
