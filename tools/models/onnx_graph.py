@@ -204,9 +204,7 @@ class OnnxBuilder:
         )
 
     def average_pool(self, x):
-        return self._node(
-            "AveragePool", [x.name], x.channels, kernel_shape=[2, 2], strides=[2, 2]
-        )
+        return self._node("AveragePool", [x.name], x.channels, kernel_shape=[2, 2], strides=[2, 2])
 
     def global_pool(self, x):
         pooled = self._node("GlobalAveragePool", [x.name], x.channels)

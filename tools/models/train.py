@@ -253,7 +253,7 @@ def fit(name, train, validation, epochs, budget, device):
         if epoch % 4 == 0 or progress >= 1:
             share = _agreement(net, held_pictures, held_truth, device)
             seconds = time.monotonic() - started
-            mean = float(total) / steps
+            mean = float(total) / max(1, step)
             print(f"{name}: epoch {epoch}, {seconds:.0f} s, loss {mean:.4f}, held-out {share:.4f}")
             sys.stdout.flush()
     net.load_state_dict(average)
