@@ -13,7 +13,8 @@ struct file_info {
     uint64_t size;
     int64_t mtime_ns;
 };
-// NRD_NOT_FOUND "failed to stat file PATH" and the like; texts name the path.
+// Failures of the file system are NRD_INTERNAL, as in Triton ("failed to stat file PATH"); texts name the path.
+// To ask whether a path is there, use file_exists().
 NRD_MUST_USE struct nrd_status *file_stat(const char *path, struct file_info *info);
 bool file_exists(const char *path);
 bool file_is_dir(const char *path);
@@ -33,6 +34,7 @@ void file_list_fini(struct file_list *list);
 char *path_join(const char *a, const char *b);
 const char *path_base(const char *path); // borrowed: what follows the last '/'
 NRD_MUST_USE struct nrd_status *file_make_dirs(const char *path); // mkdir -p, mode 0755
+// rm -rf: links are removed, not followed; nothing there is success.
 NRD_MUST_USE struct nrd_status *file_remove_tree(const char *path);
 
 #endif

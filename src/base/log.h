@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Log: one line a message, in Triton's formats, to standard error or a file; and printed tables.
 //
-// Default format: `I1122 15:29:19.622902 15733 model_lifecycle.cc:472] "text"` (UTC, microseconds, thread id, the
+// Default format: `I1122 15:29:19.622902 15733 model_lifecycle.cc:472] "text"` (UTC, microseconds, process id, the
 // text JSON-escaped and quoted unless TRITON_SERVER_ESCAPE_LOG_MESSAGES=0). ISO8601: `2024-05-20T20:03:26Z I 3415
 // file.cc:441] "text"`. One write(2) a message, so lines of several threads never mix. The sink is
 // global (style.md 11 allows it). Thread: any.
@@ -30,7 +30,7 @@ void log_set_format(enum log_format format);
 enum log_format log_get_format(void);
 // "" = standard error. A file is opened for appending. Error: names the path.
 NRD_MUST_USE struct nrd_status *log_set_file(const char *path);
-const char *log_get_file(void);
+const char *log_get_file(void); // borrowed until the next log_set_file()
 
 // Writes one message, whatever is enabled. `file` may hold directories; only its last part is printed.
 void log_write(enum log_level level, const char *file, int line, struct slice text);
