@@ -161,6 +161,14 @@ $(B)/tests/fuzz/fuzz_%: $(B)/obj/tests/fuzz/fuzz_%.o $(B)/obj/tests/fuzz/replay.
 	$(q)$(CC) $(ldflags) -o $@ $(filter %.o %.a,$^) -L$(B)/lib -ltritonserver -Wl,-rpath,$(abspath $(B))/lib $(fuzz_sys)
 fuzz_programs := $(fuzz_names:%=$(B)/tests/fuzz/%)
 
+# bench/*.c: one program each; the core is linked in for those that measure it from inside.
+bench_programs := $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c))
+$(B)/bench/%: $(B)/obj/bench/%.o $(call libs_for,core)
+	@mkdir -p $(@D)
+	$(q)$(CC) $(ldflags) -o $@ $< $(call lib_of,core) $(call libs_for,core) $(sys_proto) $(sys_base) -lnghttp2
+.PHONY: bench-programs
+bench-programs: $(bench_programs)
+
 .PHONY: unit test-programs
 unit: $(unit_programs)
 	$(q)$(PYTHON) tools/run_tests.py --unit $(unit_programs)
@@ -209,7 +217,7 @@ lint:
 check: lint test
 
 bench: setup-test
-	@$(MAKE) --no-print-directory -j2 all
+	@$(MAKE) --no-print-directory -j2 all bench-programs
 	@$(venv_python) bench/bench.py --prefix $(B) --peer $(B)/peer $(BENCH)
 
 # Relocatable: the program finds its libraries and backends beside itself.
