@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: Apache-2.0
+// A batch on its way through a backend. See batch.h.
+#include "backends/common/batch.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+
+void batch_init(struct batch *b, TRITONBACKEND_ModelInstance *instance)
+{
+    *b = (struct batch){.instance = instance};
+}
+
+void batch_fini(struct batch *b)
+{
+    mem_free(b->items);
+    *b = (struct batch){0};
+}
+
+static TRITONSERVER_Error *reserve(struct batch *b, uint32_t count)
+{
+    if (count <= b->capacity) {
+        return NULL;
+    }
+    struct batch_item *items = mem_realloc(b->items, (size_t)count * sizeof(*items));
+    if (items == NULL) {
+        return backend_no_memory();
+    }
+    b->items = items;
+    b->capacity = count;
+    return NULL;
+}
+
+// All inputs of a request agree on the first dimension; the host has checked it.
+static TRITONSERVER_Error *count_rows(TRITONBACKEND_Request *request, uint64_t *rows)
+{
+    TRITONBACKEND_Input *input = NULL;
+    const int64_t *dims = NULL;
+    uint32_t dim_count = 0;
+    BACKEND_TRY(TRITONBACKEND_RequestInputByIndex(request, 0, &input));
+    BACKEND_TRY(TRITONBACKEND_InputProperties(input, NULL, NULL, &dims, &dim_count, NULL, NULL));
+    *rows = dim_count > 0 && dims[0] > 0 ? (uint64_t)dims[0] : 1;
+    return NULL;
+}
+
+static TRITONSERVER_Error *begin_item(struct batch_item *item, TRITONBACKEND_Request *request,
+                                      bool batching)
+{
+    *item = (struct batch_item){.request = request, .rows = 1};
+    if (request == NULL) {
+        return backend_error_new(TRITONSERVER_ERROR_INTERNAL, "null request given to the backend");
+    }
+    if (batching) {
+        BACKEND_TRY(count_rows(request, &item->rows));
+    }
+    return TRITONBACKEND_ResponseNew(&item->response, request);
+}
+
+TRITONSERVER_Error *batch_begin(struct batch *b, TRITONBACKEND_Request **requests, uint32_t count,
+                                bool batching)
+{
+    b->exec_start_ns = clock_now_ns();
+    b->compute_start_ns = b->exec_start_ns;
+    b->compute_end_ns = b->exec_start_ns;
+    b->rows = 0;
+    BACKEND_TRY(reserve(b, count));
+    for (uint32_t i = 0; i < count; i++) {
+        TRITONSERVER_Error *error = begin_item(&b->items[i], requests[i], batching);
+        if (error != NULL) {
+            for (uint32_t k = 0; k < i; k++) {
+                backend_log_error(TRITONBACKEND_ResponseDelete(b->items[k].response),
+                                  "failed to delete a response");
+            }
+            return error;
+        }
+        b->rows += b->items[i].rows;
+    }
+    b->count = count;
+    b->alive = count;
+    return NULL;
+}
+
+void batch_compute_begin(struct batch *b)
+{
+    b->compute_start_ns = clock_now_ns();
+}
+
+void batch_compute_end(struct batch *b)
+{
+    b->compute_end_ns = clock_now_ns();
+}
+
+void batch_fail(struct batch *b, uint32_t index, TRITONSERVER_Error *error)
+{
+    struct batch_item *item = &b->items[index];
+    if (item->response != NULL) {
+        backend_log_error(
+            TRITONBACKEND_ResponseSend(item->response, TRITONSERVER_RESPONSE_COMPLETE_FINAL, error),
+            "failed to send an error response");
+        item->response = NULL;
+        b->alive--;
+    }
+    TRITONSERVER_ErrorDelete(error);
+}
+
+void batch_fail_all(struct batch *b, TRITONSERVER_Error *error)
+{
+    for (uint32_t i = 0; i < b->count; i++) {
+        struct batch_item *item = &b->items[i];
+        if (item->response != NULL) {
+            backend_log_error(TRITONBACKEND_ResponseSend(
+                                  item->response, TRITONSERVER_RESPONSE_COMPLETE_FINAL, error),
+                              "failed to send an error response");
+            item->response = NULL;
+        }
+    }
+    b->alive = 0;
+    TRITONSERVER_ErrorDelete(error);
+}
+
+void batch_end(struct batch *b)
+{
+    uint64_t end = clock_now_ns();
+    // Answers first: the client waits for them, nobody waits for the statistics.
+    for (uint32_t i = 0; i < b->count; i++) {
+        if (b->items[i].response != NULL) {
+            backend_log_error(TRITONBACKEND_ResponseSend(
+                                  b->items[i].response, TRITONSERVER_RESPONSE_COMPLETE_FINAL, NULL),
+                              "failed to send a response");
+        }
+    }
+    for (uint32_t i = 0; i < b->count; i++) {
+        struct batch_item *item = &b->items[i];
+        backend_log_error(TRITONBACKEND_ModelInstanceReportStatistics(
+                              b->instance, item->request, item->response != NULL, b->exec_start_ns,
+                              b->compute_start_ns, b->compute_end_ns, end),
+                          "failed to report the statistics of a request");
+        backend_log_error(
+            TRITONBACKEND_RequestRelease(item->request, TRITONSERVER_REQUEST_RELEASE_ALL),
+            "failed to release a request");
+    }
+    if (b->alive > 0) {
+        backend_log_error(TRITONBACKEND_ModelInstanceReportBatchStatistics(
+                              b->instance, b->rows, b->exec_start_ns, b->compute_start_ns,
+                              b->compute_end_ns, end),
+                          "failed to report the statistics of a batch");
+    }
+    b->count = 0;
+    b->alive = 0;
+}
+
+static TRITONSERVER_Error *read_input(struct batch_input *input)
+{
+    return TRITONBACKEND_InputProperties(input->handle, &input->name, &input->dtype, &input->dims,
+                                         &input->dim_count, &input->byte_size,
+                                         &input->buffer_count);
+}
+
+TRITONSERVER_Error *batch_input_get(const struct batch *b, uint32_t index, const char *name,
+                                    struct batch_input *input)
+{
+    BACKEND_TRY(TRITONBACKEND_RequestInput(b->items[index].request, name, &input->handle));
+    return read_input(input);
+}
+
+TRITONSERVER_Error *batch_input_at(const struct batch *b, uint32_t index, uint32_t at,
+                                   struct batch_input *input)
+{
+    BACKEND_TRY(TRITONBACKEND_RequestInputByIndex(b->items[index].request, at, &input->handle));
+    return read_input(input);
+}
+
+static TRITONSERVER_Error *input_buffer(const struct batch_input *input, uint32_t at,
+                                        const void **data, uint64_t *size)
+{
+    TRITONSERVER_MemoryType type = TRITONSERVER_MEMORY_CPU;
+    int64_t id = 0;
+    BACKEND_TRY(TRITONBACKEND_InputBuffer(input->handle, at, data, size, &type, &id));
+    if (type == TRITONSERVER_MEMORY_GPU) {
+        return backend_error_new(TRITONSERVER_ERROR_UNSUPPORTED,
+                                 "input '%s' is in the memory of GPU %lld, which a backend built "
+                                 "for the CPU cannot read",
+                                 input->name, (long long)id);
+    }
+    return NULL;
+}
+
+TRITONSERVER_Error *batch_input_view(const struct batch_input *input, size_t alignment,
+                                     const void **data)
+{
+    *data = NULL;
+    if (input->buffer_count != 1) {
+        return NULL;
+    }
+    const void *at = NULL;
+    uint64_t size = 0;
+    BACKEND_TRY(input_buffer(input, 0, &at, &size));
+    if (size == input->byte_size && ((uintptr_t)at & (alignment - 1)) == 0) {
+        *data = at;
+    }
+    return NULL;
+}
+
+TRITONSERVER_Error *batch_input_copy(const struct batch_input *input, void *to)
+{
+    char *out = to;
+    uint64_t left = input->byte_size;
+    for (uint32_t i = 0; i < input->buffer_count; i++) {
+        const void *at = NULL;
+        uint64_t size = 0;
+        BACKEND_TRY(input_buffer(input, i, &at, &size));
+        if (size > left) {
+            return backend_error_new(TRITONSERVER_ERROR_INVALID_ARG,
+                                     "buffer size for input '%s' exceeds batch byte size %llu",
+                                     input->name, (unsigned long long)input->byte_size);
+        }
+        if (size > 0) {
+            memcpy(out, at, size);
+            out += size;
+            left -= size;
+        }
+    }
+    if (left != 0) {
+        return backend_error_new(TRITONSERVER_ERROR_INVALID_ARG,
+                                 "input '%s' has %llu bytes fewer than its size says", input->name,
+                                 (unsigned long long)left);
+    }
+    return NULL;
+}
+
+bool batch_wants(const struct batch *b, uint32_t index, const char *name)
+{
+    TRITONBACKEND_Request *request = b->items[index].request;
+    uint32_t count = 0;
+    TRITONSERVER_Error *error = TRITONBACKEND_RequestOutputCount(request, &count);
+    for (uint32_t i = 0; error == NULL && i < count; i++) {
+        const char *asked = NULL;
+        error = TRITONBACKEND_RequestOutputName(request, i, &asked);
+        if (error == NULL && strcmp(asked, name) == 0) {
+            return true;
+        }
+    }
+    backend_log_error(error, "failed to read the requested outputs");
+    return false;
+}
+
+TRITONSERVER_Error *batch_output(struct batch *b, uint32_t index, const char *name,
+                                 TRITONSERVER_DataType dtype, const int64_t *dims,
+                                 uint32_t dim_count, uint64_t byte_size, void **data)
+{
+    TRITONBACKEND_Output *output = NULL;
+    TRITONSERVER_MemoryType type = TRITONSERVER_MEMORY_CPU;
+    int64_t id = 0;
+    BACKEND_TRY(TRITONBACKEND_ResponseOutput(b->items[index].response, &output, name, dtype, dims,
+                                             dim_count));
+    BACKEND_TRY(TRITONBACKEND_OutputBuffer(output, data, byte_size, &type, &id));
+    if (type == TRITONSERVER_MEMORY_GPU) {
+        return backend_error_new(TRITONSERVER_ERROR_UNSUPPORTED,
+                                 "output '%s' is wanted in the memory of GPU %lld, which a backend "
+                                 "built for the CPU cannot write",
+                                 name, (long long)id);
+    }
+    return NULL;
+}
+
+void batch_scatter(struct batch *b, const char *name, TRITONSERVER_DataType dtype, int64_t *dims,
+                   uint32_t dim_count, bool batching, const void *data, uint64_t byte_size)
+{
+    if (batching && (dim_count == 0 || dims[0] < 0 || (uint64_t)dims[0] != b->rows)) {
+        batch_fail_all(b, backend_error_new(TRITONSERVER_ERROR_INTERNAL,
+                                            "output '%s' has %lld rows for a batch of %llu", name,
+                                            dim_count == 0 ? 0LL : (long long)dims[0],
+                                            (unsigned long long)b->rows));
+        return;
+    }
+    uint64_t row_size = b->rows == 0 ? 0 : byte_size / b->rows;
+    const char *at = data;
+    for (uint32_t i = 0; i < b->count; i++) {
+        uint64_t size = batching ? row_size * b->items[i].rows : byte_size;
+        if (b->items[i].response != NULL && batch_wants(b, i, name)) {
+            if (batching) {
+                dims[0] = (int64_t)b->items[i].rows;
+            }
+            void *out = NULL;
+            TRITONSERVER_Error *error =
+                batch_output(b, i, name, dtype, dims, dim_count, size, &out);
+            if (error != NULL) {
+                batch_fail(b, i, error);
+            } else if (size > 0) {
+                memcpy(out, at, size);
+            }
+        }
+        if (batching) {
+            at += size;
+        }
+    }
+    if (batching) {
+        dims[0] = (int64_t)b->rows;
+    }
+}
