@@ -14,15 +14,8 @@
 #include "core/message.h"
 #include "triton/core/tritonbackend.h"
 
+struct Inference__ModelInstanceGroup;
 struct server_options;
-
-// A group that a backend would like its models to have when their configuration has none.
-struct preferred_group {
-    TRITONSERVER_InstanceGroupKind kind;
-    uint64_t count;
-    uint64_t *devices;
-    uint64_t device_count;
-};
 
 struct backend {
     char *name;
@@ -33,7 +26,8 @@ struct backend {
     void *state; // the backend's own
     TRITONBACKEND_ExecutionPolicy execution_policy;
     bool parallel_instance_loading;
-    struct preferred_group *groups;
+    // Groups that the backend would like its models to have when their configuration has none; best first.
+    struct Inference__ModelInstanceGroup **groups;
     size_t group_count;
 
     // What the library exports; all but execute may be NULL.
@@ -66,6 +60,11 @@ NRD_MUST_USE struct nrd_status *
 backend_set_acquire(struct backend_set *set, const struct server_options *options, const char *name,
                     const char *runtime, const char *model_name, const char *model_dir,
                     const char *version_dir, struct backend **backend);
+// Adds a copy of a preferred group; from within get_attribute. `devices` may be NULL. Thread: that of the load.
+NRD_MUST_USE struct nrd_status *backend_add_group(struct backend *backend,
+                                                  TRITONSERVER_InstanceGroupKind kind,
+                                                  uint64_t count, const uint64_t *devices,
+                                                  uint64_t device_count);
 // Appends the table Backend/Path/Config that is printed at the start. Thread: any.
 void backend_set_print(struct backend_set *set, struct str *out);
 

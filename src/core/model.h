@@ -83,8 +83,10 @@ struct model {
     char *version_dir; // of this version
 
     struct Inference__ModelConfig *config; // normalised and complete
-    struct message *config_json;           // the same as JSON, config version 1
-    bool auto_complete;                    // the backend may complete the configuration now
+    struct message *config_json; // the same as JSON, config version 1; NULL until initialized
+    bool auto_complete;          // what TRITONBACKEND_ModelAutoCompleteConfig answers
+    bool config_settable;        // within TRITONBACKEND_ModelInitialize
+    bool config_was_set;         // the backend has completed the configuration
 
     uint32_t max_batch_size; // 0: does not batch
     unsigned flags;          // enum model_flags
@@ -120,6 +122,10 @@ struct model_source {
     const char *directory;
     const struct Inference__ModelConfig *config; // normalised; copied
     bool auto_complete;
+    bool config_provided; // there was a file or an override
+    void (*on_destroyed)(struct model *model,
+                         void *arg); // see struct model; not called if the load fails
+    void *on_destroyed_arg;
 };
 
 // Loads one version: everything in the drawing above but the publishing. `*model` holds one reference. Errors: what
@@ -143,8 +149,20 @@ const char *model_io_label(const struct model_io *output, size_t index);
 // Tells whether each instance says that it is ready (TRITONBACKEND_ModelInstanceReady, where there is one).
 bool model_instances_ready(const struct model *model);
 
-// Replaces what a backend may complete: called by TRITONBACKEND_ModelSetConfig while auto_complete is on.
+// The configuration as JSON, complete so far. Returns owned. INVALID_ARG unless `config_version` is 1.
+NRD_MUST_USE struct nrd_status *model_get_config(struct model *model, uint32_t config_version,
+                                                 struct message **message);
+// Takes over what a backend completed (TRITONBACKEND_ModelSetConfig).
 NRD_MUST_USE struct nrd_status *model_set_config(struct model *model, uint32_t config_version,
                                                  struct slice json);
+
+// Stops and frees a model without references. Blocking. Thread: the reaper, or the loader of a failed load.
+void model_destroy(struct model *model);
+
+// ---- inputs and outputs (model_io.c) ------------------------------------------------------------------------------
+
+// Compiles inputs and outputs from the configuration, reads label files. Thread: loader.
+NRD_MUST_USE struct nrd_status *model_compile_io(struct model *model);
+void model_free_io(struct model *model);
 
 #endif

@@ -42,8 +42,9 @@ struct server {
     struct server_options *options;
     struct backend_set backends;
     struct lifecycle *lifecycle;
-    struct metrics *metrics;      // NULL if metrics are off
-    _Atomic int64_t models_alive; // created and not yet destroyed
+    struct metrics *metrics;       // NULL if metrics are off
+    _Atomic int64_t models_alive;  // created and not yet destroyed
+    _Atomic int64_t control_calls; // in flight
 
     pthread_rwlock_t ready_lock;
     struct map ready; // name -> struct ready_entry
@@ -76,11 +77,17 @@ NRD_MUST_USE struct nrd_status *server_publish(struct server *server, struct mod
 // Takes `model` out; nothing if another one is in its place.
 void server_withdraw(struct server *server, struct model *model);
 
-// True while requests are taken; a request that comes later is refused with UNAVAILABLE "Server exiting" or, before
-// the start is over, "Server not ready". Thread: any.
+// Whether inference requests are taken: yes, too, while the server is exiting, so that sequences can come to their end
+// (stopped schedulers refuse the others). Else UNAVAILABLE "Server not ready". Thread: any; success allocates nothing.
 NRD_MUST_USE struct nrd_status *server_accepts(const struct server *server);
-bool server_is_live(const struct server *server);
-bool server_is_ready(struct server *server);
+// Whether control calls are taken: UNAVAILABLE "Server not ready" unless the server is ready.
+NRD_MUST_USE struct nrd_status *server_check_ready(const struct server *server);
+// UNAVAILABLE "Server exiting" while exiting.
+NRD_MUST_USE struct nrd_status *server_is_live(struct server *server, bool *live);
+NRD_MUST_USE struct nrd_status *server_is_ready(struct server *server, bool *ready);
+
+// Gives a model without references to the reaper thread. Thread: any; never blocks.
+void server_reap(struct server *server, struct model *model);
 
 // {"<policy>":{setting: value, ...}} of a host policy, NUMA node and cores as given by options. Returns owned.
 NRD_MUST_USE struct nrd_status *server_host_policy(const struct server *server, const char *policy,

@@ -381,6 +381,13 @@ TRITONSERVER_ServerOptionsSetModelLoadDeviceLimit(TRITONSERVER_ServerOptions *op
                                     "device limit is not supported for device kind '%s'",
                                     TRITONSERVER_InstanceGroupKindString(kind)));
     }
+    if (device_id < 0) {
+        return abi_error(status_new(NRD_INVALID_ARG, "expects device ID >= 0, got %d", device_id));
+    }
+    if (!(fraction >= 0.0 && fraction <= 1.0)) {
+        return abi_error(status_new(
+            NRD_INVALID_ARG, "expects limit fraction to be in range [0.0, 1.0], got %f", fraction));
+    }
     char device[24];
     char text[48];
     snprintf(device, sizeof(device), "%d", device_id);
