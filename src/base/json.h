@@ -4,7 +4,8 @@
 // Reading. One pass over the text; the tape has one 16-byte node a value, in document order, so an array of numbers is a
 // contiguous run and a document costs no allocation per value. Strings without escapes borrow the text (which must
 // outlive the document); others are unescaped into the arena. Numbers keep what Triton's parser can tell apart:
-// unsigned, negative integer, double. With JSON_NAN also NaN, Inf, -Inf, Infinity, -Infinity. Depth limit 100.
+// unsigned, negative integer, double. With JSON_NAN also NaN, Inf, -Inf, Infinity, -Infinity. Depth limit 1000, far above
+// what Triton refuses itself (100 levels of a tensor's data, in its own words).
 // Errors have Triton's texts: "failed to parse the request JSON buffer: Invalid value. at 0" is made by the caller from
 // json_error's reason ("Invalid value.", "Missing a comma or } after an object member.", "The document is empty.", ...)
 // and its byte offset. Start at json_parse() and json_get(). Thread: owner of the arena.
