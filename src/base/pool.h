@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pools: objects and buffers that come back instead of being freed, so that steady state allocates nothing.
 //
-// An object pool keeps at most `max_idle` objects of one size. A buffer pool keeps buffers by power-of-two size
+// An object pool keeps at most `max_idle` objects of one size, and 32 more in each thread that uses it. A buffer pool keeps buffers by power-of-two size
 // class (256 B to 64 MiB), at most `max_idle_bytes` in all; larger ones go straight to the system.
 // Both are safe from any thread: a short spin-free mutex around a free list, with a small cache per thread
 // in front of the object pool. What a pool hands out is not zeroed.
@@ -15,13 +15,14 @@
 struct object_pool;
 // Returns owned; NULL when memory is out.
 struct object_pool *object_pool_create(size_t object_size, size_t max_idle);
-void object_pool_destroy(struct object_pool *p); // all objects must have come back
+// All objects must have come back, and no thread that used the pool may be ending just now. NULL is fine.
+void object_pool_destroy(struct object_pool *p);
 void *object_pool_get(struct object_pool *p) __attribute__((warn_unused_result)); // NULL: no memory
 void object_pool_put(struct object_pool *p, void *object);
 
 struct buffer_pool;
 struct buffer_pool *buffer_pool_create(size_t max_idle_bytes);
-void buffer_pool_destroy(struct buffer_pool *p);
+void buffer_pool_destroy(struct buffer_pool *p); // all buffers must have come back; NULL is fine
 // At least `size` bytes, aligned to 64; `*capacity` (may be NULL) is what may be used. NULL: no memory.
 void *buffer_pool_get(struct buffer_pool *p, size_t size, size_t *capacity)
     __attribute__((warn_unused_result));
