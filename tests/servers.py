@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Starts the servers that tests talk to: Nereid, and the peer (Triton 2.51) that it is compared with.
+
+NEREID_PREFIX is the build (or installed) prefix, NEREID_PEER the unpacked peer (tools/setup.sh); the defaults are build/
+and build/peer. Each server listens on free loopback ports of its own and dies with its `Server` object.
+"""
+
+import http.client
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+PREFIX = pathlib.Path(os.environ.get("NEREID_PREFIX", ROOT / "build"))
+PEER = pathlib.Path(os.environ.get("NEREID_PEER", ROOT / "build/peer"))
+BACKENDS = PREFIX / "lib/nereid/backends"
+PROGRAMS = {
+    "nereid": PREFIX / "bin/tritonserver",
+    "peer": PEER / "pytriton/tritonserver/bin/tritonserver",
+}
+
+
+def free_ports(count):
+    """Ports that were free a moment ago."""
+    sockets = [socket.socket() for _ in range(count)]
+    for s in sockets:
+        s.bind(("127.0.0.1", 0))
+    ports = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports
+
+
+class Server:
+    """One running server. `arguments` are added to the command line; `log` holds what it has printed."""
+
+    def __init__(self, name, repositories, *arguments, wait=True, env=None, program=None, timeout=60):
+        self.name = name
+        self.http_port, self.grpc_port, self.metrics_port = free_ports(3)
+        self.log_file = tempfile.NamedTemporaryFile(prefix=f"{name}-", suffix=".log", delete=False)
+        if isinstance(repositories, (str, pathlib.Path)):
+            repositories = [repositories]
+        self.command = [str(program or PROGRAMS[name])]
+        self.command += [f"--model-repository={path}" for path in repositories]
+        self.command += [f"--http-port={self.http_port}", f"--grpc-port={self.grpc_port}",
+                         f"--metrics-port={self.metrics_port}", "--http-address=127.0.0.1",
+                         "--grpc-address=127.0.0.1", f"--backend-directory={BACKENDS}", *arguments]
+        self.process = subprocess.Popen(self.command, stdout=self.log_file, stderr=subprocess.STDOUT,
+                                        stdin=subprocess.DEVNULL, env={**os.environ, **(env or {})})
+        if wait:
+            self.wait_ready(timeout)
+
+    def wait_ready(self, timeout=60):
+        """Until all three endpoints accept (the metrics one comes last); fails with the log."""
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            if self.process.poll() is not None:
+                raise AssertionError(f"{self.name} exited with {self.process.returncode}:\n{self.log}")
+            try:
+                socket.create_connection(("127.0.0.1", self.metrics_port), 1).close()
+                return
+            except OSError:
+                time.sleep(0.01)
+        self.stop()
+        raise AssertionError(f"{self.name} did not come up:\n{self.log}")
+
+    @property
+    def log(self):
+        return pathlib.Path(self.log_file.name).read_text(errors="replace")
+
+    @property
+    def http_url(self):
+        return f"127.0.0.1:{self.http_port}"
+
+    @property
+    def grpc_url(self):
+        return f"127.0.0.1:{self.grpc_port}"
+
+    def request(self, method, path, body=None, headers=None, port=None, timeout=30):
+        """One request on a connection of its own: (status, reason, [(header, value)], body)."""
+        connection = http.client.HTTPConnection("127.0.0.1", port or self.http_port, timeout=timeout)
+        try:
+            connection.request(method, path, body=body, headers=headers or {})
+            reply = connection.getresponse()
+            return reply.status, reply.reason, reply.getheaders(), reply.read()
+        finally:
+            connection.close()
+
+    def metrics(self):
+        return self.request("GET", "/metrics", port=self.metrics_port)[3].decode()
+
+    def rss_mb(self):
+        text = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+)", text).group(1)) / 1024
+
+    def alive(self):
+        return self.process.poll() is None
+
+    def terminate(self, timeout=40):
+        """Ends it as an operator would; returns the exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout)
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self.log_file.close()
+        try:
+            os.unlink(self.log_file.name)
+        except OSError:
+            pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *what):
+        self.stop()
+
+
+def add_model(repository, name, config, files=None, versions=("1",)):
+    """Writes a model directory: config.pbtxt (None: none) and {relative path: bytes or text}."""
+    folder = pathlib.Path(repository) / name
+    for version in versions:
+        (folder / version).mkdir(parents=True, exist_ok=True)
+    if config is not None:
+        (folder / "config.pbtxt").write_text(config)
+    for path, content in (files or {}).items():
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content.encode() if isinstance(content, str) else content)
+    return folder
+
+
+def identity_config(name, datatype="TYPE_FP32", dims="[-1]", batch=0, extra="", pairs=1):
+    """config.pbtxt of an identity model with INPUTn -> OUTPUTn."""
+    text = f'name: "{name}"\nbackend: "identity"\nmax_batch_size: {batch}\n'
+    for i in range(pairs):
+        text += f'input {{ name: "INPUT{i}" data_type: {datatype} dims: {dims} }}\n'
+        text += f'output {{ name: "OUTPUT{i}" data_type: {datatype} dims: {dims} }}\n'
+    return text + 'instance_group { kind: KIND_CPU count: 1 }\n' + extra
