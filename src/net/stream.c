@@ -182,13 +182,14 @@ static void read_on(struct stream *stream)
             read_stopped(stream, n);
             return;
         }
+        stream->enough = false;
         if (!stream->finishing) {
             stream->user->received(stream, (size_t)n);
         }
         if (stream->closing) {
             return;
         }
-        if ((size_t)n < size && !stream->transport->read_until_want) {
+        if (((size_t)n < size || stream->enough) && !stream->transport->read_until_want) {
             return;
         }
     }

@@ -96,6 +96,7 @@ struct stream {
     bool finishing;  // close once the queue is empty
     bool lingering;  // the queue is empty and our half is ended
     bool closing;    // closed() is due
+    bool enough;     // no further read in this turn
     bool again_posted;
     bool read_wants_write;
     bool write_wants_read;
@@ -108,6 +109,12 @@ void stream_init(struct stream *stream, struct loop *loop, int fd, const struct 
 void stream_start(struct stream *stream);
 // Asks room() again. Free when reading is not paused. The read itself happens later in the loop.
 void stream_resume(struct stream *stream);
+// From inside received(): what was expected is complete, so do not ask the socket again in this turn (saves the read that
+// finds it empty).
+static inline void stream_enough(struct stream *stream)
+{
+    stream->enough = true;
+}
 // Appends a chunk (shares nothing, copies nothing). Sends nothing by itself: follow with stream_flush() or stream_flush_later().
 // On a stream that is closing, the chunk is released at once. A chunk of length 0 is released in its turn.
 void stream_queue(struct stream *stream, struct stream_chunk *chunk);
