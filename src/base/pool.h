@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pools: objects and buffers that come back instead of being freed, so that steady state allocates nothing.
 //
-// An object pool keeps at most `max_idle` objects of one size, and 32 more in each thread that uses it. A buffer pool keeps buffers by power-of-two size
-// class (256 B to 64 MiB), at most `max_idle_bytes` in all; larger ones go straight to the system.
+// An object pool keeps at most `max_idle` objects of one size, and 32 more in each thread that uses it.
+// A buffer pool keeps buffers by power-of-two size class (256 B to 64 MiB), at most `max_idle_bytes` in all;
+// larger ones go straight to the system.
 // Both are safe from any thread: a short spin-free mutex around a free list, with a small cache per thread
 // in front of the object pool. What a pool hands out is not zeroed.
 #ifndef NEREID_BASE_POOL_H
