@@ -22,7 +22,13 @@ enum {
     INFLATE_STEP = 64 * 1024, // the least room that inflating asks for
 };
 
-#define FIELD(n, v) {{n, sizeof(n) - 1}, {v, sizeof(v) - 1}}
+#define FIELD(n, v)                                                                                \
+    {                                                                                              \
+        {n, sizeof(n) - 1},                                                                        \
+        {                                                                                          \
+            v, sizeof(v) - 1                                                                       \
+        }                                                                                          \
+    }
 static const struct http2_field headers_plain[] = {
     FIELD(":status", "200"),
     FIELD("content-type", "application/grpc"),
@@ -65,13 +71,26 @@ bool grpc_parse_timeout(struct slice text, uint64_t *ns)
     }
     uint64_t unit;
     switch (text.ptr[text.len - 1]) {
-    case 'H': unit = UINT64_C(3600000000000); break;
-    case 'M': unit = UINT64_C(60000000000); break;
-    case 'S': unit = UINT64_C(1000000000); break;
-    case 'm': unit = UINT64_C(1000000); break;
-    case 'u': unit = UINT64_C(1000); break;
-    case 'n': unit = 1; break;
-    default: return false;
+    case 'H':
+        unit = UINT64_C(3600000000000);
+        break;
+    case 'M':
+        unit = UINT64_C(60000000000);
+        break;
+    case 'S':
+        unit = UINT64_C(1000000000);
+        break;
+    case 'm':
+        unit = UINT64_C(1000000);
+        break;
+    case 'u':
+        unit = UINT64_C(1000);
+        break;
+    case 'n':
+        unit = 1;
+        break;
+    default:
+        return false;
     }
     *ns = value > UINT64_MAX / unit ? UINT64_MAX : value * unit;
     return true;
@@ -161,8 +180,8 @@ static bool message_alloc(struct buffer_pool *buffers, size_t size, size_t *capa
 
 static bool incoming_grow(struct grpc_call *call)
 {
-    size_t want = call->incoming.size - call->filled < call->filled ? call->incoming.size
-                                                                     : call->filled * 2;
+    size_t want =
+        call->incoming.size - call->filled < call->filled ? call->incoming.size : call->filled * 2;
     struct grpc_message larger;
     if (!message_alloc(call->service->buffers, call->incoming.size, &want, &larger)) {
         return false;
@@ -175,8 +194,8 @@ static bool incoming_grow(struct grpc_call *call)
 }
 
 // Inflates `in` into a new message. False: `*why` says.
-static bool inflate_message(const struct grpc_call *call, const struct grpc_message *in, size_t most,
-                            struct grpc_message *out, const char **why)
+static bool inflate_message(const struct grpc_call *call, const struct grpc_message *in,
+                            size_t most, struct grpc_message *out, const char **why)
 {
     struct buffer_pool *buffers = call->service->buffers;
     z_stream z = {0};
@@ -203,7 +222,8 @@ static bool inflate_message(const struct grpc_call *call, const struct grpc_mess
             capacity = larger_capacity;
         }
         size_t in_step = in->size - used < UINT32_MAX / 2 ? in->size - used : UINT32_MAX / 2;
-        size_t out_step = capacity - 1 - filled < UINT32_MAX / 2 ? capacity - 1 - filled : UINT32_MAX / 2;
+        size_t out_step =
+            capacity - 1 - filled < UINT32_MAX / 2 ? capacity - 1 - filled : UINT32_MAX / 2;
         z.next_in = (Bytef *)in->bytes + used;
         z.avail_in = (uInt)in_step;
         z.next_out = (Bytef *)buffer + filled;
@@ -267,8 +287,9 @@ static bool begin_message(struct grpc_call *call)
     }
     if (size > max_message(call)) {
         char text[128];
-        int len = snprintf(text, sizeof(text), "SERVER: Received message larger than max (%zu vs. %zu)", size,
-                           max_message(call));
+        int len =
+            snprintf(text, sizeof(text), "SERVER: Received message larger than max (%zu vs. %zu)",
+                     size, max_message(call));
         grpc_finish(call, GRPC_RESOURCE_EXHAUSTED, slice_make(text, (size_t)len));
         return false;
     }
@@ -388,19 +409,29 @@ static bool read_headers(struct grpc_call *call)
     for (unsigned i = 0; i < call->stream.header_count; i++) {
         const struct http2_header *h = &call->stream.headers[i];
         switch (h->name.len) {
-        case 5: call->path = slice_is(h->name, ":path") ? h->value : call->path; break;
-        case 7: method = slice_is(h->name, ":method") ? h->value : method; break;
+        case 5:
+            call->path = slice_is(h->name, ":path") ? h->value : call->path;
+            break;
+        case 7:
+            method = slice_is(h->name, ":method") ? h->value : method;
+            break;
         case 12:
             content_type = slice_is(h->name, "content-type") ? h->value : content_type;
             timeout = slice_is(h->name, "grpc-timeout") ? h->value : timeout;
             break;
-        case 13: encoding = slice_is(h->name, "grpc-encoding") ? h->value : encoding; break;
-        case 20: accepted = slice_is(h->name, "grpc-accept-encoding") ? h->value : accepted; break;
-        default: break;
+        case 13:
+            encoding = slice_is(h->name, "grpc-encoding") ? h->value : encoding;
+            break;
+        case 20:
+            accepted = slice_is(h->name, "grpc-accept-encoding") ? h->value : accepted;
+            break;
+        default:
+            break;
         }
     }
     if (call->stream.headers_over) {
-        grpc_finish(call, GRPC_RESOURCE_EXHAUSTED, SLICE("received metadata size exceeds hard limit"));
+        grpc_finish(call, GRPC_RESOURCE_EXHAUSTED,
+                    SLICE("received metadata size exceeds hard limit"));
         return false;
     }
     if (!slice_is(method, "POST")) {
@@ -615,8 +646,7 @@ void grpc_finish(struct grpc_call *call, int status, struct slice text)
             most = larger != NULL ? most : GRPC_MESSAGE_TEXT;
         }
         size_t size = grpc_encode_text(text, call->message_text, most);
-        call->trailers[1] =
-            (struct http2_field){SLICE("grpc-message"), {call->message_text, size}};
+        call->trailers[1] = (struct http2_field){SLICE("grpc-message"), {call->message_text, size}};
         count = 2;
     }
     if (call->stream.responded) {

@@ -47,15 +47,15 @@ enum { GRPC_MESSAGE_TEXT = 512 };
 struct grpc_call {
     struct http2_stream stream; // headers may be read
     const struct grpc_service *service;
-    void *method;               // the user's, for begin() to set
-    struct slice path;          // may be read until the call is freed
+    void *method;      // the user's, for begin() to set
+    struct slice path; // may be read until the call is freed
     unsigned references;
-    bool finished;              // may be read: a status was given, or the peer is gone
-    bool cancelled;             // may be read: the peer is gone or the deadline has passed
-    bool half_closed;           // may be read
-    bool complete;              // the client has been handed everything
-    uint8_t encoding;           // of request messages
-    uint8_t answer_encoding;    // of response messages
+    bool finished;           // may be read: a status was given, or the peer is gone
+    bool cancelled;          // may be read: the peer is gone or the deadline has passed
+    bool half_closed;        // may be read
+    bool complete;           // the client has been handed everything
+    uint8_t encoding;        // of request messages
+    uint8_t answer_encoding; // of response messages
     bool has_timer;
     struct loop_timer timer;
     // The message that is being received.

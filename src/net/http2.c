@@ -18,16 +18,16 @@
 #include "base/mem.h"
 
 enum {
-    INPUT_SIZE = 64 * 1024,  // shared by the connections of a loop
-    BLOCK_SIZE = 32 * 1024,  // packed output
-    COPY_MAX = 2048,         // payload up to this is packed rather than pointed to
-    DIRECT_MIN = 8 * 1024,   // the rest of a DATA frame from which receiving it in place pays
-    IDLE_BLOCKS = 64,        // kept for reuse, a home
-    HEADER_OVERHEAD = 32,    // RFC 9113 section 6.5.2
-    SLOW_BYTES = 1024,       // what a peer that owes us bytes sends in slow_ms at least
-    FRAME_HEADER = 9,        // RFC 9113 section 4.1
-    RESET_BURST = 1000,      // resets by the peer: a bucket of this size,
-    RESET_RATE = 200,        // refilled so many times a second
+    INPUT_SIZE = 64 * 1024, // shared by the connections of a loop
+    BLOCK_SIZE = 32 * 1024, // packed output
+    COPY_MAX = 2048,        // payload up to this is packed rather than pointed to
+    DIRECT_MIN = 8 * 1024,  // the rest of a DATA frame from which receiving it in place pays
+    IDLE_BLOCKS = 64,       // kept for reuse, a home
+    HEADER_OVERHEAD = 32,   // RFC 9113 section 6.5.2
+    SLOW_BYTES = 1024,      // what a peer that owes us bytes sends in slow_ms at least
+    FRAME_HEADER = 9,       // RFC 9113 section 4.1
+    RESET_BURST = 1000,     // resets by the peer: a bucket of this size,
+    RESET_RATE = 200,       // refilled so many times a second
     HIGH_MARK = 4 * 1024 * 1024,
     LOW_MARK = 1024 * 1024,
 };
@@ -45,7 +45,7 @@ struct block {
 struct out_chunk {
     struct stream_chunk chunk;
     struct http2_home *home;
-    struct block *block;     // one of these two is set
+    struct block *block; // one of these two is set
     struct http2_body *body;
     struct out_chunk *next; // free list
 };
@@ -87,8 +87,8 @@ struct http2_connection {
     // Clocks; 0: not set.
     uint64_t preface_due, slow_due, ping_due, pong_due, age_due, grace_due, stall_due;
     uint64_t last_read_ns;
-    uint64_t slow_bytes;      // received since slow_due was set
-    uint64_t peer_ping_ns;    // the peer's last ping
+    uint64_t slow_bytes;   // received since slow_due was set
+    uint64_t peer_ping_ns; // the peer's last ping
     unsigned ping_strikes;
     unsigned pings_sent; // since data was last sent
     size_t body_bytes;   // of all streams, not yet in frames
@@ -194,8 +194,7 @@ static bool seal(struct http2_connection *c)
     if (block == NULL || block->used == c->sealed) {
         return true;
     }
-    struct out_chunk *chunk =
-        chunk_new(c->home, block->bytes + c->sealed, block->used - c->sealed);
+    struct out_chunk *chunk = chunk_new(c->home, block->bytes + c->sealed, block->used - c->sealed);
     if (chunk == NULL) {
         return false;
     }
@@ -530,10 +529,9 @@ static void peer_pinged(struct http2_connection *c)
     c->peer_ping_ns = now;
     if (early && ++c->ping_strikes > o->max_ping_strikes && o->max_ping_strikes > 0) {
         static const char reason[] = "too_many_pings";
-        (void)nghttp2_submit_goaway(c->session, NGHTTP2_FLAG_NONE,
-                                    nghttp2_session_get_last_proc_stream_id(c->session),
-                                    NGHTTP2_ENHANCE_YOUR_CALM, (const uint8_t *)reason,
-                                    sizeof(reason) - 1);
+        (void)nghttp2_submit_goaway(
+            c->session, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(c->session),
+            NGHTTP2_ENHANCE_YOUR_CALM, (const uint8_t *)reason, sizeof(reason) - 1);
         (void)nghttp2_session_terminate_session(c->session, NGHTTP2_ENHANCE_YOUR_CALM);
     }
 }
@@ -1014,8 +1012,8 @@ void http2_respond(struct http2_stream *s, const struct http2_field *fields, uns
     if (end) {
         s->has_trailers = true; // in the sense of on_stream_close: the answer is whole
     }
-    if (nghttp2_submit_response(s->connection->session, s->id, nv, count,
-                                end ? NULL : &provider) != 0) {
+    if (nghttp2_submit_response(s->connection->session, s->id, nv, count, end ? NULL : &provider) !=
+        0) {
         http2_reset(s, HTTP2_INTERNAL_ERROR);
     }
     want_flush(s->connection);

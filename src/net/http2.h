@@ -59,8 +59,8 @@ struct http2_stream {
     struct http2_connection *connection; // may be read; NULL once the stream is closed
     struct list_node node;
     int32_t id;
-    unsigned header_count;                          // may be read
-    size_t header_bytes;                            // names, values and 32 a header, as SETTINGS counts
+    unsigned header_count; // may be read
+    size_t header_bytes;   // names, values and 32 a header, as SETTINGS counts
     struct http2_header headers[HTTP2_MAX_HEADERS]; // may be read; pseudo-headers too
     bool headers_over;                              // may be read: more came than the limits allow
     bool request_ended;                             // may be read: the peer half-closed
@@ -101,8 +101,9 @@ struct http2_options {
     uint32_t max_frame_size;    // 0: the largest, 16 MiB - 1
     uint32_t header_list_bytes; // of one request; 0: 16 KiB
     uint64_t preface_ms;        // from accepting to the first SETTINGS; 0: 10 000
-    uint64_t slow_ms;           // a peer that owes us bytes sends 1 KiB in this time, or goes; 0: 60 000
-    uint64_t stall_ms; // a peer whose windows are shut for this long with output waiting goes; 0: 300 000
+    uint64_t slow_ms; // a peer that owes us bytes sends 1 KiB in this time, or goes; 0: 60 000
+    uint64_t
+        stall_ms; // a peer whose windows are shut for this long with output waiting goes; 0: 300 000
     // gRPC's keep-alive; times in ms. Negative or 0 keepalive_ms: no pings of ours.
     int64_t keepalive_ms;
     int64_t keepalive_timeout_ms;
