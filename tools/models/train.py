@@ -194,12 +194,45 @@ def _agreement(net, data, truth, device):
     return right / truth.numel()
 
 
+_PEAK_RATE = 4e-3
+_BATCH = 128
+
+
+def _step(net, optimizer, pictures, truth, progress):
+    """One step of AdamW; the rate climbs for a twentieth of the time and then falls as a cosine.
+
+    pictures: uint8 [n, 3, h, w]; progress: 0..1. Returns the loss.
+    """
+    rate = _PEAK_RATE * min(1, progress / 0.05) * 0.5 * (1 + math.cos(math.pi * progress))
+    for group in optimizer.param_groups:
+        group["lr"] = max(rate, 1e-6)
+    x, y = _augment(pictures.float() / 255, truth)
+    kind = x.device.type
+    with torch.autocast(kind, torch.bfloat16, enabled=kind == "cuda"):
+        logits = net(x.contiguous(memory_format=torch.channels_last))
+    loss = _loss(logits, y)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(net.weights.parameters(), 2.0)
+    optimizer.step()
+    return loss.detach()
+
+
+def _follow(average, net, done):
+    """Moves the running average of all weights, {name: tensor}, a little towards the net's."""
+    keep = min(0.998, done / (done + 10))
+    with torch.no_grad():
+        state = net.state_dict()
+        torch._foreach_lerp_(list(average.values()), [state[n] for n in average], 1 - keep)
+
+
 def fit(name, train, validation, epochs, budget, device):
     """Trains one model.
 
     name: key of zoo.SMALL. train, validation: what draw() returns. budget: seconds; the learning
     rate follows the greater of the shares of steps and of time that are used, so that training
-    ends well whichever ends first. Returns {parameter name: float32 array}.
+    ends well whichever ends first. Returns {parameter name: float32 array}, the average of the
+    last few hundred steps' weights.
     """
     torch.manual_seed(7)
     started = time.monotonic()
@@ -210,51 +243,28 @@ def fit(name, train, validation, epochs, budget, device):
 
     pictures, truth = load(train)
     held_pictures, held_truth = load(validation)
-    model = zoo.SMALL[name]
-    net = TorchBuilder(model).to(device)
+    net = TorchBuilder(zoo.SMALL[name]).to(device)
     net.train()
     net(pictures[:8].float() / 255)  # makes the parameters
     average = {key: value.detach().clone() for key, value in net.state_dict().items()}
-    peak = 4e-3
-    optimizer = torch.optim.AdamW(net.weights.parameters(), lr=peak, weight_decay=0.02)
-    batch = 128
-    steps = max(1, len(pictures) // batch)
+    optimizer = torch.optim.AdamW(net.weights.parameters(), lr=_PEAK_RATE, weight_decay=0.02)
+    steps = max(1, len(pictures) // _BATCH)
     progress, done, epoch = 0.0, 0, 0
     while progress < 1:
         epoch += 1
-        total = torch.zeros((), device=device)
+        loss = torch.zeros((), device=device)
         order = torch.randperm(len(pictures), device=device)
-        for step in range(steps):
-            spent = (time.monotonic() - started) / budget
-            progress = max(done / (steps * epochs), spent)
+        for chosen in order.split(_BATCH)[:steps]:
+            loss += _step(net, optimizer, pictures[chosen], truth[chosen], progress) / steps
+            done += 1
+            _follow(average, net, done)
+            seconds = time.monotonic() - started
+            progress = max(done / (steps * epochs), seconds / budget)
             if progress >= 1:
                 break
-            rate = peak * min(1, progress / 0.05) * 0.5 * (1 + math.cos(math.pi * progress))
-            for group in optimizer.param_groups:
-                group["lr"] = max(rate, 1e-6)
-            chosen = order[step * batch : (step + 1) * batch]
-            x, y = _augment(pictures[chosen].float() / 255, truth[chosen])
-            with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-                logits = net(x.contiguous(memory_format=torch.channels_last))
-            loss = _loss(logits, y)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(net.weights.parameters(), 2.0)
-            optimizer.step()
-            done += 1
-            total += loss.detach()
-            keep = min(0.998, done / (done + 10))
-            with torch.no_grad():
-                state = net.state_dict()
-                names = list(average)
-                torch._foreach_lerp_(
-                    [average[n] for n in names], [state[n] for n in names], 1 - keep
-                )
         if epoch % 4 == 0 or progress >= 1:
             share = _agreement(net, held_pictures, held_truth, device)
-            seconds = time.monotonic() - started
-            mean = float(total) / max(1, step)
-            print(f"{name}: epoch {epoch}, {seconds:.0f} s, loss {mean:.4f}, held-out {share:.4f}")
+            print(f"{name}: epoch {epoch}, {seconds:.0f} s, loss {loss:.4f}, held-out {share:.4f}")
             sys.stdout.flush()
     net.load_state_dict(average)
     share = _agreement(net, held_pictures, held_truth, device)
@@ -310,8 +320,9 @@ def make(name, cache, out, epochs, budget, device, threads):
     path = zoo.write(model, zoo.build(model, Trained(table)), out)
     found = predict(path, model, parts["test"]["picture"], threads)
     result = score(model, found, parts["test"][TRUTH[name]])
-    text = json.dumps(result, indent=1)
-    (out / model.name / "accuracy.json").write_text(text + "\n")
+    rows = [f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in result.items()]
+    text = "{\n" + ",\n".join(rows) + "\n}\n"
+    (out / model.name / "accuracy.json").write_text(text)
     size = path.stat().st_size / 1e6
     figures = {k: v for k, v in result.items() if k != "confusion"}
     print(f"{name}: {size:.2f} MB, test {json.dumps(figures)}")
