@@ -3,8 +3,8 @@
 
 The files are plain on purpose: opset 13, IR version 7, float32, a symbolic batch dimension, and
 only Conv, ConvTranspose, BatchNormalization, Relu, MaxPool, AveragePool, GlobalAveragePool,
-Concat, Add, Sub, Div, Flatten, Gemm and Softmax. ONNX Runtime since 1.6 and TensorRT since 8.0
-read that, and batch normalisation is left as a node for the reader to fold.
+Concat, Add, Sub, Div, Flatten, Gemm and Softmax. That is within what ONNX Runtime 1.6 and
+TensorRT 8.0 document; batch normalisation is left as a node for the reader to fold.
 Weights come from a table (a trained network) or from a seed (Random, below).
 """
 
