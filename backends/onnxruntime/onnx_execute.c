@@ -1,0 +1,473 @@
+// SPDX-License-Identifier: Apache-2.0
+// Runs a batch: gathers inputs, runs the session, hands out the outputs.
+//
+// Copies are made only where there is no other way. The input of a batch of one request is used where it lies, if it is in
+// one piece and aligned for its type; the output of one request is computed straight into the response's memory, if its shape
+// is known before the run (the batch dimension may be open). Otherwise inputs are joined in memory
+// that the instance keeps, and ONNX Runtime's outputs are copied out once.
+// Start at onnx_execute(). See onnx_model.h; strings and ragged batches are in onnx_values.c.
+#include "backends/onnxruntime/onnx_execute.h"
+
+#include "base/mem.h"
+
+void *scratch_reserve(struct scratch *s, size_t size)
+{
+    enum { ALIGNMENT = 64 };
+    if (size > s->capacity) {
+        mem_free(s->ptr);
+        s->capacity = 0;
+        s->ptr = mem_aligned(ALIGNMENT, size);
+        if (s->ptr != NULL) {
+            s->capacity = size;
+        }
+    }
+    return s->ptr;
+}
+
+// ---- instances ----
+
+TRITONSERVER_Error *onnx_instance_create(struct onnx_model *model,
+                                         TRITONBACKEND_ModelInstance *handle,
+                                         struct onnx_instance **instance)
+{
+    struct onnx_instance *s = mem_calloc(1, sizeof(*s));
+    if (s == NULL) {
+        return backend_no_memory();
+    }
+    s->model = model;
+    batch_init(&s->batch, handle);
+    s->input_max = model->inputs.count + model->initializers.count;
+    s->inputs = mem_calloc((size_t)s->input_max + 1, sizeof(*s->inputs));
+    s->input_names = mem_calloc((size_t)s->input_max + 1, sizeof(*s->input_names));
+    s->input_values = mem_calloc((size_t)s->input_max + 1, sizeof(*s->input_values));
+    s->outputs = mem_calloc((size_t)model->response_count + 1, sizeof(*s->outputs));
+    s->output_names = mem_calloc((size_t)model->response_count + 1, sizeof(*s->output_names));
+    s->output_values = mem_calloc((size_t)model->response_count + 1, sizeof(*s->output_values));
+    if (s->inputs == NULL || s->input_names == NULL || s->input_values == NULL ||
+        s->outputs == NULL || s->output_names == NULL || s->output_values == NULL) {
+        onnx_instance_destroy(s);
+        return backend_no_memory();
+    }
+    *instance = s;
+    return NULL;
+}
+
+void onnx_instance_destroy(struct onnx_instance *instance)
+{
+    if (instance == NULL) {
+        return;
+    }
+    for (uint32_t i = 0; instance->inputs != NULL && i < instance->input_max; i++) {
+        mem_free(instance->inputs[i].ptr);
+    }
+    mem_free(instance->inputs);
+    mem_free(instance->input_names);
+    mem_free(instance->input_values);
+    mem_free(instance->outputs);
+    mem_free(instance->output_names);
+    mem_free(instance->output_values);
+    mem_free(instance->text.ptr);
+    mem_free(instance->offsets.ptr);
+    batch_fini(&instance->batch);
+    mem_free(instance);
+}
+
+static void release_values(struct onnx_instance *s)
+{
+    for (uint32_t i = 0; i < s->input_count; i++) {
+        if (s->input_values[i] != NULL) {
+            s->model->library->fn.release_value(s->input_values[i]);
+            s->input_values[i] = NULL;
+        }
+    }
+    for (uint32_t i = 0; i < s->output_count; i++) {
+        if (s->output_values[i] != NULL) {
+            s->model->library->fn.release_value(s->output_values[i]);
+            s->output_values[i] = NULL;
+        }
+    }
+    s->input_count = 0;
+    s->output_count = 0;
+}
+
+// ---- inputs ----
+
+static const struct model_tensor *find_config(const struct onnx_model *m, const char *name)
+{
+    for (uint32_t i = 0; i < m->config.input_count; i++) {
+        if (strcmp(m->config.inputs[i].name, name) == 0) {
+            return &m->config.inputs[i];
+        }
+    }
+    return NULL;
+}
+
+TRITONSERVER_Error *onnx_wrap(struct onnx_instance *s, const void *data, uint64_t size,
+                              const int64_t *dims, uint32_t dim_count, int element,
+                              struct ort_value **value)
+{
+    static const char nothing[1] = {0};
+    const void *at = data == NULL ? nothing : data;
+    void *writable = NULL; // the interface has one type for what it reads and what it writes
+    memcpy(&writable, &at, sizeof(writable));
+    return ort_error(s->model->library, s->model->library->fn.wrap_tensor(
+                                            s->model->library->cpu, writable, (size_t)size, dims,
+                                            dim_count, element, value));
+}
+
+// The bytes that an input's shape calls for; an error if it has another number of them.
+static TRITONSERVER_Error *input_size(const struct batch_input *in, uint64_t *size)
+{
+    int64_t elements = 0;
+    uint64_t element_size = TRITONSERVER_DataTypeByteSize(in->dtype);
+    if (!model_shape_elements(in->dims, in->dim_count, &elements) ||
+        __builtin_mul_overflow((uint64_t)elements, element_size, size)) {
+        return backend_error_new(TRITONSERVER_ERROR_INVALID_ARG,
+                                 "input '%s' has a shape that is negative or too large", in->name);
+    }
+    if (*size != in->byte_size) {
+        return backend_error_new(TRITONSERVER_ERROR_INVALID_ARG,
+                                 "input '%s' has %llu bytes, its shape needs %llu", in->name,
+                                 (unsigned long long)in->byte_size, (unsigned long long)*size);
+    }
+    return NULL;
+}
+
+// How an input of the given element size must be aligned to be used where it lies.
+static size_t needed_alignment(TRITONSERVER_DataType dtype)
+{
+    size_t size = TRITONSERVER_DataTypeByteSize(dtype);
+    return size == 0 ? 1 : size;
+}
+
+// One request: in place if possible, else copied.
+static TRITONSERVER_Error *gather_one(const struct batch_input *in, struct scratch *scratch,
+                                      const void **data, uint64_t *size)
+{
+    BACKEND_TRY(input_size(in, size));
+    BACKEND_TRY(batch_input_view(in, needed_alignment(in->dtype), data));
+    if (*data != NULL || *size == 0) {
+        return NULL;
+    }
+    void *copy = scratch_reserve(scratch, (size_t)*size);
+    if (copy == NULL) {
+        return backend_no_memory();
+    }
+    *data = copy;
+    return batch_input_copy(in, copy);
+}
+
+// Several requests, one behind the other. What a failed one leaves is zeros.
+static TRITONSERVER_Error *gather_many(struct onnx_instance *s, const char *name,
+                                       struct scratch *scratch, const void **data, uint64_t *size)
+{
+    struct batch *b = &s->batch;
+    uint64_t total = 0;
+    for (uint32_t i = 0; i < b->count; i++) {
+        struct batch_input in = {0};
+        uint64_t part = 0;
+        BACKEND_TRY(batch_input_get(b, i, name, &in));
+        BACKEND_TRY(input_size(&in, &part));
+        total += part;
+    }
+    char *to = scratch_reserve(scratch, (size_t)total + 1);
+    if (to == NULL) {
+        return backend_no_memory();
+    }
+    *data = to;
+    *size = total;
+    for (uint32_t i = 0; i < b->count; i++) {
+        struct batch_input in = {0};
+        BACKEND_TRY(batch_input_get(b, i, name, &in));
+        TRITONSERVER_Error *error = batch_input_copy(&in, to);
+        if (error != NULL) {
+            memset(to, 0, (size_t)in.byte_size);
+            batch_fail(b, i, error);
+        }
+        to += in.byte_size;
+    }
+    return NULL;
+}
+
+// The shape of an input for the whole batch.
+static TRITONSERVER_Error *batch_shape(struct onnx_instance *s, const struct batch_input *first,
+                                       const struct onnx_tensor *tensor, bool ragged, int64_t *dims,
+                                       uint32_t *dim_count)
+{
+    if (tensor->dim_count == 0) {
+        *dim_count = 0;
+        return NULL;
+    }
+    if (ragged) {
+        *dim_count = 1;
+        return onnx_ragged_elements(s, first->name, &dims[0]);
+    }
+    if (first->dim_count > ONNX_DIMS_MAX) {
+        return backend_error_new(TRITONSERVER_ERROR_UNSUPPORTED, "input '%s' has %u dimensions",
+                                 first->name, first->dim_count);
+    }
+    *dim_count = first->dim_count;
+    memcpy(dims, first->dims, first->dim_count * sizeof(*dims));
+    if (s->model->config.max_batch_size > 0 && first->dim_count > 0) {
+        dims[0] = (int64_t)s->batch.rows;
+    }
+    return NULL;
+}
+
+static TRITONSERVER_Error *gather_input(struct onnx_instance *s, const struct batch_input *first)
+{
+    struct onnx_model *m = s->model;
+    const struct onnx_tensor *tensor = onnx_find_input(m, first->name);
+    if (tensor == NULL || s->input_count >= s->input_max) {
+        return backend_error_new(TRITONSERVER_ERROR_INTERNAL,
+                                 "Failed to retrieve the ONNX input tensor info from '%s'.",
+                                 first->name);
+    }
+    const struct model_tensor *config = find_config(m, first->name);
+    int64_t dims[ONNX_DIMS_MAX];
+    uint32_t dim_count = 0;
+    BACKEND_TRY(batch_shape(s, first, tensor, config != NULL && config->ragged, dims, &dim_count));
+    uint32_t slot = s->input_count++;
+    s->input_names[slot] = tensor->name;
+    s->input_values[slot] = NULL;
+    if (first->dtype == TRITONSERVER_TYPE_BYTES) {
+        return onnx_gather_strings(s, first->name, dims, dim_count, &s->inputs[slot],
+                                   &s->input_values[slot]);
+    }
+    const void *data = NULL;
+    uint64_t size = 0;
+    if (s->batch.count == 1) {
+        BACKEND_TRY(gather_one(first, &s->inputs[slot], &data, &size));
+    } else {
+        BACKEND_TRY(gather_many(s, first->name, &s->inputs[slot], &data, &size));
+    }
+    return onnx_wrap(s, data, size, dims, dim_count, tensor->element, &s->input_values[slot]);
+}
+
+static TRITONSERVER_Error *gather_inputs(struct onnx_instance *s)
+{
+    const struct model_config *config = &s->model->config;
+    if (s->batch.rows != 1 && s->batch.rows > config->max_batch_size) {
+        return backend_error_new(
+            TRITONSERVER_ERROR_INTERNAL, "batch size %llu for '%s', max allowed is %u",
+            (unsigned long long)s->batch.rows, config->name, config->max_batch_size);
+    }
+    // The requests of a batch bring the same inputs; the first one speaks for all.
+    uint32_t count = 0;
+    BACKEND_TRY(TRITONBACKEND_RequestInputCount(s->batch.items[0].request, &count));
+    for (uint32_t i = 0; i < count; i++) {
+        struct batch_input first = {0};
+        BACKEND_TRY(batch_input_at(&s->batch, 0, i, &first));
+        BACKEND_TRY(gather_input(s, &first));
+    }
+    for (uint32_t i = 0; i < s->model->ragged_count; i++) {
+        BACKEND_TRY(onnx_gather_ragged(s, &s->model->ragged[i]));
+    }
+    return NULL;
+}
+
+// ---- outputs ----
+
+static bool wanted_by_any(const struct onnx_instance *s, const char *name)
+{
+    for (uint32_t i = 0; i < s->batch.count; i++) {
+        if (s->batch.items[i].response != NULL && batch_wants(&s->batch, i, name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// The shape of an output if it is known before the run.
+static bool shape_known(const struct onnx_instance *s, const struct onnx_tensor *t, int64_t *dims)
+{
+    bool batching = s->model->config.max_batch_size > 0;
+    if (t->dim_count > ONNX_DIMS_MAX) {
+        return false;
+    }
+    for (uint32_t i = 0; i < t->dim_count; i++) {
+        dims[i] = batching && i == 0 ? (int64_t)s->batch.rows : t->dims[i];
+        if (dims[i] < 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+// Lets the run write an output into the response itself. Leaves `out->direct` false where that cannot be.
+static TRITONSERVER_Error *try_direct(struct onnx_instance *s, struct output_slot *out,
+                                      struct ort_value **value)
+{
+    const struct onnx_tensor *t = out->output->tensor;
+    int64_t dims[ONNX_DIMS_MAX];
+    int64_t elements = 0;
+    uint64_t size = 0;
+    if (s->batch.count != 1 || t->element == ORT_ELEMENT_STRING ||
+        out->output->scatter_source != NULL || !shape_known(s, t, dims) ||
+        !model_shape_elements(dims, t->dim_count, &elements) || elements == 0 ||
+        __builtin_mul_overflow((uint64_t)elements,
+                               (uint64_t)TRITONSERVER_DataTypeByteSize(t->dtype), &size)) {
+        return NULL;
+    }
+    // A scalar of the model has the shape that the configuration gives it.
+    struct model_shape scalar = model_tensor_shape(out->output->config);
+    const int64_t *shown = t->dim_count == 0 ? scalar.dims : dims;
+    uint32_t shown_count = t->dim_count == 0 ? scalar.count : t->dim_count;
+    BACKEND_TRY(
+        batch_output(&s->batch, 0, t->name, t->dtype, shown, shown_count, size, &out->data));
+    out->size = size;
+    out->direct = true;
+    if (((uintptr_t)out->data & (needed_alignment(t->dtype) - 1)) != 0) {
+        return NULL; // the memory is there, but the run cannot write to it: copied afterwards
+    }
+    return onnx_wrap(s, out->data, size, dims, t->dim_count, t->element, value);
+}
+
+static TRITONSERVER_Error *plan_outputs(struct onnx_instance *s)
+{
+    // Responses list their outputs in the order in which they were made; so once one has to wait for
+    // the run, those after it wait too.
+    bool direct = true;
+    for (uint32_t i = 0; i < s->model->response_count; i++) {
+        const struct onnx_output *output = &s->model->responses[i];
+        if (!wanted_by_any(s, output->config->name)) {
+            continue;
+        }
+        uint32_t slot = s->output_count++;
+        s->outputs[slot] = (struct output_slot){.output = output};
+        s->output_names[slot] = output->tensor->name;
+        s->output_values[slot] = NULL;
+        if (direct) {
+            BACKEND_TRY(try_direct(s, &s->outputs[slot], &s->output_values[slot]));
+            direct = s->outputs[slot].direct;
+        }
+    }
+    return NULL;
+}
+
+static TRITONSERVER_Error *read_shape(struct onnx_instance *s, const struct ort_value *value,
+                                      int64_t *dims, uint32_t *dim_count)
+{
+    const struct ort_functions *fn = &s->model->library->fn;
+    struct ort_shape_info *info = NULL;
+    ORT_TRY(s->model->library, fn->value_shape(value, &info));
+    size_t count = 0;
+    struct ort_status *status = fn->shape_dim_count(info, &count);
+    if (status == NULL && count <= ONNX_DIMS_MAX) {
+        status = fn->shape_dims(info, dims, count);
+    }
+    fn->release_shape_info(info);
+    ORT_TRY(s->model->library, status);
+    if (count > ONNX_DIMS_MAX) {
+        return backend_error_new(TRITONSERVER_ERROR_UNSUPPORTED, "an output has %zu dimensions",
+                                 count);
+    }
+    *dim_count = (uint32_t)count;
+    return NULL;
+}
+
+static TRITONSERVER_Error *hand_out(struct onnx_instance *s, const struct output_slot *out,
+                                    struct ort_value *value)
+{
+    const struct onnx_tensor *t = out->output->tensor;
+    int64_t dims[ONNX_DIMS_MAX];
+    uint32_t dim_count = 0;
+    BACKEND_TRY(read_shape(s, value, dims, &dim_count));
+    bool batching = s->model->config.max_batch_size > 0;
+    if (dim_count == 0) {
+        struct model_shape shape = model_tensor_shape(out->output->config);
+        if (shape.count > ONNX_DIMS_MAX) {
+            return backend_error_new(TRITONSERVER_ERROR_UNSUPPORTED,
+                                     "output '%s' has %u dimensions", t->name, shape.count);
+        }
+        memcpy(dims, shape.dims, shape.count * sizeof(*dims));
+        dim_count = shape.count;
+    }
+    if (t->element == ORT_ELEMENT_STRING) {
+        return onnx_scatter_strings(s, t->name, value, dims, dim_count, batching);
+    }
+    void *data = NULL;
+    ORT_TRY(s->model->library, s->model->library->fn.tensor_data(value, &data));
+    int64_t elements = 0;
+    if (!model_shape_elements(dims, dim_count, &elements)) {
+        return backend_error_new(TRITONSERVER_ERROR_INTERNAL, "output '%s' has a negative shape",
+                                 t->name);
+    }
+    uint64_t size = (uint64_t)elements * TRITONSERVER_DataTypeByteSize(t->dtype);
+    if (out->direct) {
+        if (size != out->size) {
+            return backend_error_new(TRITONSERVER_ERROR_INTERNAL,
+                                     "output '%s' has another size than its shape says", t->name);
+        }
+        memcpy(out->data, data, size);
+        return NULL;
+    }
+    if (out->output->scatter_source != NULL) {
+        return onnx_scatter_ragged(s, out->output, data, size);
+    }
+    batch_scatter(&s->batch, t->name, t->dtype, dims, dim_count, batching, data, size);
+    return NULL;
+}
+
+static TRITONSERVER_Error *run(struct onnx_instance *s)
+{
+    const struct ort_value *inputs[64];
+    const struct ort_value **list = inputs;
+    if (s->input_count > sizeof(inputs) / sizeof(inputs[0])) {
+        list = mem_calloc(s->input_count, sizeof(*list));
+        if (list == NULL) {
+            return backend_no_memory();
+        }
+    }
+    for (uint32_t i = 0; i < s->input_count; i++) {
+        list[i] = s->input_values[i];
+    }
+    // Which of the outputs the run has to write itself is lost once it has filled in the others.
+    for (uint32_t i = 0; i < s->output_count; i++) {
+        s->outputs[i].bound = s->output_values[i] != NULL;
+    }
+    struct onnx_model *m = s->model;
+    struct ort_status *status =
+        m->library->fn.run(m->session, m->run_options, s->input_names, list, s->input_count,
+                           s->output_names, s->output_count, s->output_values);
+    if (list != inputs) {
+        mem_free(list);
+    }
+    return ort_error(m->library, status);
+}
+
+static TRITONSERVER_Error *work(struct onnx_instance *s)
+{
+    BACKEND_TRY(gather_inputs(s));
+    if (s->batch.alive == 0) {
+        return NULL;
+    }
+    BACKEND_TRY(plan_outputs(s));
+    batch_compute_begin(&s->batch);
+    if (s->output_count > 0) {
+        BACKEND_TRY(run(s));
+    }
+    batch_compute_end(&s->batch);
+    for (uint32_t i = 0; i < s->output_count; i++) {
+        if (!s->outputs[i].bound) {
+            BACKEND_TRY(hand_out(s, &s->outputs[i], s->output_values[i]));
+        }
+    }
+    return NULL;
+}
+
+TRITONSERVER_Error *onnx_execute(struct onnx_instance *s, TRITONBACKEND_Request **requests,
+                                 uint32_t count)
+{
+    if (count == 0) {
+        return NULL;
+    }
+    BACKEND_TRY(batch_begin(&s->batch, requests, count, s->model->config.max_batch_size > 0));
+    TRITONSERVER_Error *error = work(s);
+    if (error != NULL) {
+        batch_fail_all(&s->batch, error);
+    }
+    release_values(s);
+    batch_end(&s->batch);
+    return NULL;
+}

@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: Apache-2.0
+// Finds and opens ONNX Runtime's library. See ort_library.h.
+#include "backends/onnxruntime/ort_library.h"
+
+#include <dlfcn.h>
+#include <glob.h>
+#include <stdlib.h>
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/str.h"
+
+// ---- errors and log ----
+
+TRITONSERVER_Error *ort_error(const struct ort_library *library, struct ort_status *status)
+{
+    if (status == NULL) {
+        return NULL;
+    }
+    TRITONSERVER_Error *error = backend_error_new(
+        TRITONSERVER_ERROR_INTERNAL, "onnx runtime error %d: %s",
+        library->fn.get_error_code(status), library->fn.get_error_message(status));
+    library->fn.release_status(status);
+    return error;
+}
+
+static void log_line(void *userp, int level, const char *category, const char *log_id,
+                     const char *location, const char *message)
+{
+    (void)userp;
+    (void)category;
+    (void)log_id;
+    TRITONSERVER_LogLevel to = TRITONSERVER_LOG_VERBOSE;
+    if (level == ORT_LOG_WARNING) {
+        to = TRITONSERVER_LOG_WARN;
+    } else if (level > ORT_LOG_WARNING) {
+        to = TRITONSERVER_LOG_ERROR;
+    }
+    backend_log(to, location != NULL && location[0] != '\0' ? location : "onnxruntime", 0, "%s",
+                message);
+}
+
+// ---- finding ----
+
+// The last match of a pattern: of several versions the highest name, of several Pythons the newest.
+static bool last_match(const char *pattern, struct str *path)
+{
+    glob_t found = {0};
+    bool ok = glob(pattern, 0, NULL, &found) == 0 && found.gl_pathc > 0;
+    if (ok) {
+        str_clear(path);
+        str_append_cstr(path, found.gl_pathv[found.gl_pathc - 1]);
+        ok = !path->failed;
+    }
+    globfree(&found);
+    return ok;
+}
+
+// The library inside a directory, or inside a Python environment whose root it is.
+static bool find_in(const char *directory, struct str *path)
+{
+    static const char *const places[] = {
+        "/libonnxruntime.so",
+        "/libonnxruntime.so.1",
+        "/libonnxruntime.so.*",
+        "/capi/libonnxruntime.so*",
+        "/onnxruntime/capi/libonnxruntime.so*",
+        "/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime.so*",
+        "/lib/python3*/dist-packages/onnxruntime/capi/libonnxruntime.so*",
+    };
+    bool found = false;
+    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]) && !found; i++) {
+        struct str pattern = STR_INIT;
+        str_append_cstr(&pattern, directory);
+        str_append_cstr(&pattern, places[i]);
+        found = !pattern.failed && last_match(str_cstr(&pattern), path);
+        str_fini(&pattern);
+    }
+    return found;
+}
+
+// One that the user named: it must open.
+static TRITONSERVER_Error *open_named(const char *name, const char *who, struct str *path,
+                                      void **handle)
+{
+    if (file_is_dir(name)) {
+        if (!find_in(name, path)) {
+            return backend_error_new(TRITONSERVER_ERROR_NOT_FOUND,
+                                     "%s: there is no libonnxruntime.so in '%s'", who, name);
+        }
+    } else {
+        str_clear(path);
+        str_append_cstr(path, name);
+    }
+    *handle = dlopen(str_cstr(path), RTLD_NOW | RTLD_LOCAL);
+    if (*handle == NULL) {
+        return backend_error_new(TRITONSERVER_ERROR_NOT_FOUND,
+                                 "%s: unable to open ONNX Runtime: %s", who, dlerror());
+    }
+    return NULL;
+}
+
+static bool open_in(const char *directory, struct str *path, void **handle)
+{
+    if (directory == NULL || !find_in(directory, path)) {
+        return false;
+    }
+    *handle = dlopen(str_cstr(path), RTLD_NOW | RTLD_LOCAL);
+    if (*handle == NULL) {
+        BACKEND_LOG(WARN, "unable to open ONNX Runtime at '%s': %s", str_cstr(path), dlerror());
+    }
+    return *handle != NULL;
+}
+
+static bool open_system(struct str *path, void **handle)
+{
+    static const char *const names[] = {"libonnxruntime.so.1", "libonnxruntime.so"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        *handle = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
+        if (*handle != NULL) {
+            str_clear(path);
+            str_append_cstr(path, names[i]);
+            return true;
+        }
+    }
+    return false;
+}
+
+static TRITONSERVER_Error *open_anywhere(TRITONBACKEND_Backend *backend, struct str *path,
+                                         void **handle)
+{
+    TRITONBACKEND_ArtifactType type = TRITONBACKEND_ARTIFACT_FILESYSTEM;
+    const char *own = NULL;
+    BACKEND_TRY(TRITONBACKEND_BackendArtifacts(backend, &type, &own));
+    struct str beside = STR_INIT;
+    str_append_cstr(&beside, own);
+    str_append_cstr(&beside, "/../../onnxruntime");
+    bool found = open_in(own, path, handle) || open_in(str_cstr(&beside), path, handle) ||
+                 open_system(path, handle) || open_in(getenv("VIRTUAL_ENV"), path, handle) ||
+                 open_in("/usr/local", path, handle) || open_in("/usr", path, handle) ||
+                 open_in("/usr/lib/python3/dist-packages", path, handle);
+    str_fini(&beside);
+    if (!found) {
+        return backend_error_new(
+            TRITONSERVER_ERROR_NOT_FOUND,
+            "unable to find ONNX Runtime (libonnxruntime.so): not beside the backend in '%s', not "
+            "installed in the system, not as a Python package; name it by "
+            "--backend-config=onnxruntime,library-path=PATH or by NEREID_ONNXRUNTIME",
+            own);
+    }
+    return NULL;
+}
+
+static TRITONSERVER_Error *open_library(TRITONBACKEND_Backend *backend,
+                                        const struct backend_settings *settings, struct str *path,
+                                        void **handle)
+{
+    struct slice setting = {0};
+    const char *variable = getenv("NEREID_ONNXRUNTIME");
+    if (backend_setting(settings, "library-path", &setting)) {
+        char *name = mem_strndup(setting.ptr, setting.len);
+        if (name == NULL) {
+            return backend_no_memory();
+        }
+        TRITONSERVER_Error *error = open_named(name, "setting 'library-path'", path, handle);
+        mem_free(name);
+        return error;
+    }
+    if (variable != NULL && variable[0] != '\0') {
+        return open_named(variable, "NEREID_ONNXRUNTIME", path, handle);
+    }
+    return open_anywhere(backend, path, handle);
+}
+
+// ---- the table ----
+
+static TRITONSERVER_Error *read_table(struct ort_library *library, void *handle)
+{
+    const struct ort_base *(*get_base)(void) = NULL;
+    void *symbol = dlsym(handle, "OrtGetApiBase");
+    memcpy(&get_base, &symbol, sizeof(get_base));
+    if (get_base == NULL) {
+        return backend_error_new(TRITONSERVER_ERROR_UNSUPPORTED,
+                                 "'%s' is not ONNX Runtime: it has no OrtGetApiBase",
+                                 library->path);
+    }
+    const struct ort_base *base = get_base();
+    library->version = base->get_version();
+    const void *const *table = base->get_table(ORT_TABLE_VERSION);
+    if (table == NULL) {
+        return backend_error_new(TRITONSERVER_ERROR_UNSUPPORTED,
+                                 "ONNX Runtime %s at '%s' is too old: 1.%d or newer is needed",
+                                 library->version, library->path, ORT_TABLE_VERSION);
+    }
+    // A function pointer and an object pointer have one form on every system that has dlsym.
+#define ORT_READ(place, type, name, args)                                                          \
+    memcpy(&library->fn.name, &table[place], sizeof(library->fn.name));
+    ORT_FUNCTIONS(ORT_READ)
+#undef ORT_READ
+    return NULL;
+}
+
+static TRITONSERVER_Error *setting_int(const struct backend_settings *settings, const char *key,
+                                       int *value)
+{
+    struct slice text = {0};
+    return backend_setting(settings, key, &text) ? backend_parse_int(key, text, value) : NULL;
+}
+
+static TRITONSERVER_Error *make_env_with_threads(struct ort_library *library, int level,
+                                                 const struct backend_settings *settings)
+{
+    int intra = 0;
+    int inter = 0;
+    BACKEND_TRY(setting_int(settings, "intra_op_thread_count", &intra));
+    BACKEND_TRY(setting_int(settings, "inter_op_thread_count", &inter));
+    struct ort_threading_options *options = NULL;
+    ORT_TRY(library, library->fn.create_threading_options(&options));
+    struct ort_status *status = NULL;
+    if (intra > 0) {
+        status = library->fn.set_global_intra_op_threads(options, intra);
+    }
+    if (status == NULL && inter > 0) {
+        status = library->fn.set_global_inter_op_threads(options, inter);
+    }
+    if (status == NULL) {
+        status = library->fn.create_env_with_threads(log_line, NULL, level, "log", options,
+                                                     &library->env);
+    }
+    library->fn.release_threading_options(options);
+    return ort_error(library, status);
+}
+
+static TRITONSERVER_Error *make_env(struct ort_library *library,
+                                    const struct backend_settings *settings)
+{
+    int level = ORT_LOG_ERROR;
+    if (TRITONSERVER_LogIsEnabled(TRITONSERVER_LOG_VERBOSE)) {
+        level = ORT_LOG_VERBOSE;
+    } else if (TRITONSERVER_LogIsEnabled(TRITONSERVER_LOG_WARN)) {
+        level = ORT_LOG_WARNING;
+    }
+    struct slice text = {0};
+    if (backend_setting(settings, "enable-global-threadpool", &text)) {
+        BACKEND_TRY(backend_parse_bool("enable-global-threadpool", text, &library->global_threads));
+    }
+    if (library->global_threads) {
+        BACKEND_TRY(make_env_with_threads(library, level, settings));
+    } else {
+        ORT_TRY(library, library->fn.create_env(log_line, NULL, level, "log", &library->env));
+    }
+    ORT_TRY(library, library->fn.default_allocator(&library->allocator));
+    ORT_TRY(library, library->fn.create_cpu_memory_info(ORT_ALLOCATOR_ARENA, ORT_MEMORY_DEFAULT,
+                                                        &library->cpu));
+    return NULL;
+}
+
+TRITONSERVER_Error *ort_library_init(struct ort_library *library, TRITONBACKEND_Backend *backend,
+                                     const struct backend_settings *settings)
+{
+    *library = (struct ort_library){0};
+    struct str path = STR_INIT;
+    void *handle = NULL;
+    TRITONSERVER_Error *error = open_library(backend, settings, &path, &handle);
+    if (error == NULL) {
+        library->path = str_take(&path);
+        error = library->path == NULL ? backend_no_memory() : read_table(library, handle);
+    }
+    str_fini(&path);
+    if (error == NULL) {
+        error = make_env(library, settings);
+    }
+    if (error != NULL) {
+        ort_library_fini(library);
+        return error;
+    }
+    BACKEND_LOG(INFO, "ONNX Runtime %s from '%s'", library->version, library->path);
+    return NULL;
+}
+
+void ort_library_fini(struct ort_library *library)
+{
+    if (library->cpu != NULL) {
+        library->fn.release_memory_info(library->cpu);
+    }
+    if (library->env != NULL) {
+        library->fn.release_env(library->env);
+    }
+    mem_free(library->path);
+    *library = (struct ort_library){0};
+}
+
+bool ort_has_provider(const struct ort_library *library, const char *name)
+{
+    char **names = NULL;
+    int count = 0;
+    struct ort_status *status = library->fn.available_providers(&names, &count);
+    if (status != NULL) {
+        library->fn.release_status(status);
+        return false;
+    }
+    bool found = false;
+    for (int i = 0; i < count; i++) {
+        found = found || strcmp(names[i], name) == 0;
+    }
+    status = library->fn.release_providers(names, count);
+    if (status != NULL) {
+        library->fn.release_status(status);
+    }
+    return found;
+}

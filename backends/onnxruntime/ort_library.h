@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// Finds and opens ONNX Runtime's library, once for the process, and holds its environment.
+//
+// Looked for, in this order; the first two are explicit, so if they name something that cannot be opened, that is an error:
+//   1. the setting library-path (--backend-config=onnxruntime,library-path=PATH)
+//   2. the environment variable NEREID_ONNXRUNTIME
+//   3. the directory of the backend
+//   4. <prefix>/lib/nereid/onnxruntime, seen from there
+//   5. the system: libonnxruntime.so.1, libonnxruntime.so
+//   6. an installed Python package onnxruntime: that of $VIRTUAL_ENV, then the system's
+// PATH is the library, a directory that holds it, or the root of a Python environment.
+#ifndef NEREID_BACKENDS_ONNXRUNTIME_ORT_LIBRARY_H
+#define NEREID_BACKENDS_ONNXRUNTIME_ORT_LIBRARY_H
+
+#include "backends/common/backend.h"
+#include "backends/onnxruntime/ort_abi.h"
+
+struct ort_library {
+    struct ort_functions fn;
+    char *path;          // what was opened
+    const char *version; // the library's own
+    struct ort_env *env;
+    struct ort_allocator *allocator; // the library's default; lives as long as it
+    struct ort_memory_info *cpu;
+    bool global_threads; // sessions share one thread pool
+};
+
+// Opens the library and makes its environment. The caller owns `library` (ort_library_fini).
+// Thread: owner.
+NRD_MUST_USE TRITONSERVER_Error *ort_library_init(struct ort_library *library,
+                                                  TRITONBACKEND_Backend *backend,
+                                                  const struct backend_settings *settings);
+// Ends the environment; all sessions are gone. The code of the library stays in the process: it does
+// not survive being unloaded.
+void ort_library_fini(struct ort_library *library);
+
+// Turns a status of the library into an error, "onnx runtime error CODE: TEXT". Takes `status`; NULL gives NULL.
+// Thread: any.
+NRD_MUST_USE TRITONSERVER_Error *ort_error(const struct ort_library *library,
+                                           struct ort_status *status);
+// Whether the library was built with an execution provider. Thread: any.
+bool ort_has_provider(const struct ort_library *library, const char *name);
+
+#define ORT_TRY(library, expression) BACKEND_TRY(ort_error((library), (expression)))
+
+#endif
