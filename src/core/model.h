@@ -83,10 +83,11 @@ struct model {
     char *version_dir; // of this version
 
     struct Inference__ModelConfig *config; // normalised and complete
-    struct message *config_json; // the same as JSON, config version 1; NULL until initialized
+    struct message *config_json; // the same as JSON, config version 1; NULL until it is final
     bool auto_complete;          // what TRITONBACKEND_ModelAutoCompleteConfig answers
     bool config_settable;        // within TRITONBACKEND_ModelInitialize
     bool config_was_set;         // the backend has completed the configuration
+    bool initialize_called;
 
     uint32_t max_batch_size; // 0: does not batch
     unsigned flags;          // enum model_flags
