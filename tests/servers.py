@@ -45,7 +45,8 @@ class Server:
         self.log_file = tempfile.NamedTemporaryFile(prefix=f"{name}-", suffix=".log", delete=False)
         if isinstance(repositories, (str, pathlib.Path)):
             repositories = [repositories]
-        self.command = [str(program or PROGRAMS[name])]
+        program = program or PROGRAMS[name]
+        self.command = [str(part) for part in (program if isinstance(program, list) else [program])]
         self.command += [f"--model-repository={path}" for path in repositories]
         self.command += [f"--http-port={self.http_port}", f"--grpc-port={self.grpc_port}",
                          f"--metrics-port={self.metrics_port}", "--http-address=127.0.0.1",
