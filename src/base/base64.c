@@ -24,15 +24,14 @@ static bool is_space(char c)
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-static struct nrd_status *refuse(struct str *out, size_t before, size_t at, const char *what)
+static struct nrd_status *refuse(struct str *out, size_t at, const char *what)
 {
-    str_truncate(out, before);
+    out->ptr[out->len] = '\0'; // what was decoded so far lies behind the end
     return status_new(NRD_INVALID_ARG, "invalid base64: %s at %zu", what, at);
 }
 
 struct nrd_status *base64_decode(struct slice text, struct str *out)
 {
-    size_t before = out->len;
     char *to = str_reserve(out, text.len / 4 * 3 + 3);
     if (to == NULL) {
         return status_no_memory();
@@ -52,7 +51,7 @@ struct nrd_status *base64_decode(struct slice text, struct str *out)
         }
         int value = letter_value(c);
         if (value < 0 || padded != 0) {
-            return refuse(out, before, i, "unexpected character");
+            return refuse(out, i, "unexpected character");
         }
         bits = bits << 6 | (uint32_t)value;
         if (++have == 4) {
@@ -64,7 +63,7 @@ struct nrd_status *base64_decode(struct slice text, struct str *out)
         }
     }
     if (have == 1 || (padded != 0 && (have < 2 || have + padded != 4))) {
-        return refuse(out, before, text.len, "unexpected end");
+        return refuse(out, text.len, "unexpected end");
     }
     if (have >= 2) {
         bits <<= 6 * (4 - have);

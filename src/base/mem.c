@@ -37,29 +37,40 @@ static bool count_and_fail(void)
     return false;
 }
 
+// More than an object can have; the C library would refuse it too, a sanitizer would end the process.
+static bool is_absurd(size_t size)
+{
+    return size > PTRDIFF_MAX;
+}
+
 void *mem_alloc(size_t size)
 {
-    return count_and_fail() ? NULL : malloc(size == 0 ? 1 : size);
+    return is_absurd(size) || count_and_fail() ? NULL : malloc(size == 0 ? 1 : size);
 }
 
 void *mem_calloc(size_t count, size_t size)
 {
+    size_t bytes;
     if (count == 0 || size == 0) {
         count = 1;
         size = 1;
+    }
+    if (__builtin_mul_overflow(count, size, &bytes) || is_absurd(bytes)) {
+        return NULL;
     }
     return count_and_fail() ? NULL : calloc(count, size);
 }
 
 void *mem_realloc(void *ptr, size_t size)
 {
-    return count_and_fail() ? NULL : realloc(ptr, size == 0 ? 1 : size);
+    return is_absurd(size) || count_and_fail() ? NULL : realloc(ptr, size == 0 ? 1 : size);
 }
 
 void *mem_aligned(size_t alignment, size_t size)
 {
     void *ptr = NULL;
-    if (count_and_fail() || posix_memalign(&ptr, alignment, size == 0 ? 1 : size) != 0) {
+    if (is_absurd(size) || count_and_fail() ||
+        posix_memalign(&ptr, alignment, size == 0 ? 1 : size) != 0) {
         return NULL;
     }
     return ptr;

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "unit.h"
+
+#include "base/pool.h"
+#include "base/queue.h"
+#include "base/thread.h"
+
+static void object_pool_steady_state_allocates_nothing(void **state)
+{
+    (void)state;
+    struct object_pool *p = object_pool_create(100, 64);
+    void *held[20];
+    for (int i = 0; i < 20; i++) {
+        held[i] = object_pool_get(p);
+        assert_non_null(held[i]);
+        memset(held[i], i, 100);
+    }
+    for (int i = 0; i < 20; i++) {
+        object_pool_put(p, held[i]);
+    }
+    uint64_t before = mem_count();
+    for (int round = 0; round < 1000; round++) {
+        for (int i = 0; i < 20; i++) {
+            held[i] = object_pool_get(p);
+            memset(held[i], i, 100);
+        }
+        for (int i = 0; i < 20; i++) {
+            assert_int_equal(((unsigned char *)held[i])[99], i);
+            object_pool_put(p, held[i]);
+        }
+    }
+    assert_int_equal(mem_count(), before);
+    object_pool_destroy(p);
+    object_pool_destroy(NULL);
+}
+
+static void object_pool_holds_tiny_objects_and_few_idle(void **state)
+{
+    (void)state;
+    struct object_pool *p = object_pool_create(1, 4);
+    enum { N = 200 };
+    void *held[N];
+    for (int i = 0; i < N; i++) {
+        held[i] = object_pool_get(p);
+    }
+    for (int i = 0; i < N; i++) {
+        object_pool_put(p, held[i]);
+    }
+    uint64_t before = mem_count();
+    for (int i = 0; i < N; i++) {
+        held[i] = object_pool_get(p);
+    }
+    assert_true(mem_count() - before >= N - 4 - 33);
+    for (int i = 0; i < N; i++) {
+        object_pool_put(p, held[i]);
+    }
+    object_pool_destroy(p);
+}
+
+struct relay {
+    struct object_pool *pool;
+    struct queue queue;
+    struct parking parking;
+};
+
+static void release_all(void *arg)
+{
+    struct relay *relay = arg;
+    for (int left = 50000; left > 0;) {
+        struct queue_node *node = queue_pop(&relay->queue);
+        if (node == NULL) {
+            parking_wait(&relay->parking, 0);
+            continue;
+        }
+        object_pool_put(relay->pool, node);
+        left--;
+    }
+}
+
+static void object_pool_takes_objects_back_in_other_threads(void **state)
+{
+    (void)state;
+    struct relay relay;
+    struct thread t;
+    relay.pool = object_pool_create(sizeof(struct queue_node) + 40, 1024);
+    queue_init(&relay.queue);
+    parking_init(&relay.parking);
+    assert_null(thread_start(&t, "release", 0, release_all, &relay));
+    for (int i = 0; i < 50000; i++) {
+        struct queue_node *node = object_pool_get(relay.pool);
+        memset(node, 0x5a, sizeof(*node) + 40);
+        if (queue_push(&relay.queue, node)) {
+            parking_wake(&relay.parking);
+        }
+    }
+    thread_join(&t); // its cache goes back to the pool
+    object_pool_destroy(relay.pool);
+}
+
+static void object_pool_survives_no_memory(void **state)
+{
+    (void)state;
+    TORTURE(n)
+    {
+        struct object_pool *p = object_pool_create(64, 8);
+        if (p != NULL) {
+            void *a = object_pool_get(p);
+            void *b = object_pool_get(p);
+            if (a != NULL) {
+                object_pool_put(p, a);
+            }
+            if (b != NULL) {
+                object_pool_put(p, b);
+            }
+            object_pool_destroy(p);
+        }
+    }
+}
+
+static void buffer_pool_gives_aligned_size_classes(void **state)
+{
+    (void)state;
+    struct buffer_pool *p = buffer_pool_create(1 << 20);
+    static const struct {
+        size_t size;
+        size_t capacity;
+    } cases[] = {{0, 256}, {1, 256}, {256, 256}, {257, 512}, {602112, 1 << 20}, {1 << 26, 1 << 26}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        size_t capacity;
+        char *b = buffer_pool_get(p, cases[i].size, &capacity);
+        assert_non_null(b);
+        assert_int_equal((uintptr_t)b % 64, 0);
+        assert_int_equal(capacity, cases[i].capacity);
+        b[0] = 1;
+        b[capacity - 1] = 1;
+        buffer_pool_put(p, b);
+    }
+    size_t capacity;
+    void *large = buffer_pool_get(p, ((size_t)1 << 26) + 1, &capacity);
+    assert_int_equal(capacity, ((size_t)1 << 26) + 1);
+    buffer_pool_put(p, large);
+    buffer_pool_put(p, NULL);
+    assert_null(buffer_pool_get(p, SIZE_MAX - 10, NULL));
+    buffer_pool_destroy(p);
+}
+
+static void buffer_pool_keeps_no_more_than_its_limit(void **state)
+{
+    (void)state;
+    struct buffer_pool *p = buffer_pool_create(1024);
+    void *held[10];
+    for (int i = 0; i < 10; i++) {
+        held[i] = buffer_pool_get(p, 256, NULL);
+    }
+    for (int i = 0; i < 10; i++) {
+        buffer_pool_put(p, held[i]);
+    }
+    assert_int_equal(buffer_pool_idle_bytes(p), 1024);
+    uint64_t before = mem_count();
+    void *again = buffer_pool_get(p, 200, NULL);
+    assert_int_equal(mem_count(), before);
+    assert_int_equal(buffer_pool_idle_bytes(p), 768);
+    buffer_pool_put(p, again);
+    buffer_pool_destroy(p);
+}
+
+static void churn_buffers(void *arg)
+{
+    struct buffer_pool *p = arg;
+    for (size_t i = 0; i < 20000; i++) {
+        size_t size = (i * 37) % 5000 + 1;
+        char *b = buffer_pool_get(p, size, NULL);
+        b[0] = (char)i;
+        b[size - 1] = (char)i;
+        buffer_pool_put(p, b);
+    }
+}
+
+static void buffer_pool_serves_many_threads(void **state)
+{
+    (void)state;
+    struct buffer_pool *p = buffer_pool_create(1 << 16);
+    struct thread threads[4];
+    for (int i = 0; i < 4; i++) {
+        assert_null(thread_start(&threads[i], "churn", 0, churn_buffers, p));
+    }
+    for (int i = 0; i < 4; i++) {
+        thread_join(&threads[i]);
+    }
+    assert_true(buffer_pool_idle_bytes(p) <= 1 << 16);
+    buffer_pool_destroy(p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(object_pool_steady_state_allocates_nothing),
+        cmocka_unit_test(object_pool_holds_tiny_objects_and_few_idle),
+        cmocka_unit_test(object_pool_takes_objects_back_in_other_threads),
+        cmocka_unit_test(object_pool_survives_no_memory),
+        cmocka_unit_test(buffer_pool_gives_aligned_size_classes),
+        cmocka_unit_test(buffer_pool_keeps_no_more_than_its_limit),
+        cmocka_unit_test(buffer_pool_serves_many_threads),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
