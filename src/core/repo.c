@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "proto/message.h"
 
 #define FILE_PREFIX "file:"
 
@@ -332,7 +333,8 @@ static struct nrd_status *complete(const struct repo_look *look, struct repo_mod
         NRD_TRY(config_validate_io(model->config));
     }
     if (look->mapped) {
-        return proto_set_string(&model->config->name, look->name);
+        return proto_set_string(&model->config->name, slice_of(look->name)) ? NULL
+                                                                            : status_no_memory();
     }
     return config_check_directory(model->config, look->name);
 }

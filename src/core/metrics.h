@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// Metrics: the server's own, written when somebody asks.
+//
+// Nothing is counted twice: series of models are read from their statistics, CPU and memory from the system, at the
+// moment of the request. So there is no polling thread, and a model's series come and go with the model.
+#ifndef NEREID_CORE_METRICS_H
+#define NEREID_CORE_METRICS_H
+
+#include "base/status.h"
+#include "base/str.h"
+
+struct metrics;
+struct server;
+
+// UNSUPPORTED for settings of the options that are not built (summary_latencies). Returns owned. Thread: owner.
+NRD_MUST_USE struct nrd_status *metrics_create(struct server *server, struct metrics **metrics);
+void metrics_destroy(struct metrics *metrics); // NULL is fine
+// Appends all metrics, those of callers and backends last, in Prometheus's text form. Thread: any; reads files.
+NRD_MUST_USE struct nrd_status *metrics_write(struct metrics *metrics, struct str *out);
+
+#endif
