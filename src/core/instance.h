@@ -43,16 +43,18 @@ struct instance {
     TRITONSERVER_InstanceGroupKind kind;
     int32_t device_id;
     bool passive;
-    bool initialized; // ModelInstanceInitialize has succeeded
+    bool begun;       // ModelInstanceInitialize was called
+    bool initialized; // and has succeeded
     char *host_policy_name;
     struct message *host_policy;
+    char *cpu_cores; // "" if any
     char **profiles;
     uint32_t profile_count;
     struct secondary_device *secondary_devices;
     uint32_t secondary_device_count;
     void *state; // the backend's own
     struct executor *executor;
-    struct instance *next;      // of the same executor
+    struct instance *next;      // in the ring of its executor's active ones; NULL if not active
     struct stats_shard *shard;  // where this instance counts
     _Atomic uint32_t last_ns32; // how long its last Execute took, in ns, saturated
     // What the backend says it holds; guarded by the model's stats.

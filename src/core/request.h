@@ -111,7 +111,7 @@ struct request {
     uint32_t flags;      // TRITONSERVER_RequestFlag
     uint32_t batch_size; // 0 when the model does not batch
     bool normalized;     // nothing has changed since request_normalize()
-    bool silent;         // not counted by statistics (a warm-up)
+    bool warm_up;        // given to the instance directly, not by infer_async()
     bool delayed;        // in the delayed part of its queue: its timeout is over
     bool raw;            // its one input is raw: type and shape follow from the model
     uint64_t priority;   // level, 0 when the model has none
@@ -124,10 +124,12 @@ struct request {
     uint32_t input_count;
     uint32_t input_used; // slots of `inputs` that have been initialised: they keep their room
     uint32_t input_cap;
-    const char **outputs; // the asked ones, sorted by name
+    const char **asked; // outputs that the client named, sorted
+    uint32_t asked_count;
+    uint32_t asked_cap;
+    bool asked_unknown;         // one of them may be unknown to the model
+    const char *const *outputs; // what the backend is asked for: those, or all of the model
     uint32_t output_count;
-    uint32_t output_cap;
-    bool outputs_default; // the client named none: all outputs of the model
     struct parameter_list parameters;
 
     struct slice id; // terminated; in `id_inline` or the arena
@@ -186,6 +188,13 @@ void request_remove_outputs(struct request *request);
 // Appends a parameter to `list`, its texts copied into `arena`.
 NRD_MUST_USE struct nrd_status *parameter_list_add(struct parameter_list *list, struct arena *arena,
                                                    const struct request_parameter *parameter);
+
+// The value as the ABI shows it: of a text the text itself, else a pointer to the value.
+static inline const void *parameter_value(const struct request_parameter *parameter)
+{
+    return parameter->type == TRITONSERVER_PARAMETER_STRING ? (const void *)parameter->value.string
+                                                            : (const void *)&parameter->value;
+}
 
 // A status that begins with "[request id: ID] ", as Triton's texts about requests do. Returns owned.
 NRD_MUST_USE NRD_PRINTF(3, 4) struct nrd_status *request_error(const struct request *request,

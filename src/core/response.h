@@ -29,8 +29,7 @@ struct response_factory {
     _Atomic bool cancelled;
     _Atomic uint64_t next_index; // of response statistics
     _Atomic uint64_t sent;       // responses so far
-    struct model *model;         // holds a reference; NULL for a warm-up's
-    struct model *home;          // whose pool it came from
+    struct model *model;         // holds a reference
     const struct response_allocator *allocator;
     void *allocator_userp;
     TRITONSERVER_InferenceResponseCompleteFn_t response_fn;
@@ -54,7 +53,7 @@ struct response_output {
     struct response *response;
     const char *name;
     TRITONSERVER_DataType datatype;
-    const struct model_io *io; // NULL for a warm-up's
+    const struct model_io *io;
     int64_t *shape;
     uint32_t dim_count;
     void *buffer;

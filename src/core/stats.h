@@ -93,6 +93,9 @@ void stats_count_success(struct stats_shard *shard, uint64_t rows, uint64_t star
                          uint64_t queue_ns, const struct stats_times *times, uint64_t end_ns);
 void stats_count_batch(struct stats_shard *shard, uint64_t rows, const struct stats_times *times);
 void stats_count_failure(struct model_stats *stats, enum fail_reason reason, uint64_t duration_ns);
+// Off unless asked for, since it costs a look at the clock a request (--metrics-config histogram_latencies).
+void stats_want_first_response(struct model_stats *stats, bool want);
+bool stats_wants_first_response(const struct model_stats *stats);
 void stats_count_first_response(struct model_stats *stats, uint64_t duration_ns);
 // One response of a decoupled model. `output_ns` 0: no outputs. Errors: moments out of order.
 NRD_MUST_USE struct nrd_status *stats_count_response(struct model_stats *stats, uint64_t index,

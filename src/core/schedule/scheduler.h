@@ -16,9 +16,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/list.h"
 #include "base/status.h"
+#include "base/thread.h"
 
-struct instance;
 struct model;
 struct request;
 struct response;
@@ -42,19 +43,28 @@ uint64_t scheduler_pending(struct scheduler *scheduler);
 // The number of priority levels and the level of a request that asks for none (both 0 without priorities).
 uint64_t scheduler_priority_levels(const struct scheduler *scheduler);
 uint64_t scheduler_default_priority(const struct scheduler *scheduler);
+// The names of all the model's outputs, sorted: what a request that names none asks for. Borrowed.
+const char *const *scheduler_all_outputs(const struct scheduler *scheduler);
 
 // ---- for executors ------------------------------------------------------------------------------------------------
 
-struct executor;
-// Makes it known that this executor takes requests from now on / will take no more (then it has been woken).
-void scheduler_attach(struct scheduler *scheduler, struct executor *executor);
-void scheduler_detach(struct scheduler *scheduler, struct executor *executor);
+// An executor's place at the scheduler; embedded in the executor.
+struct seat {
+    struct parking parking;
+    struct list_node idle_node;
+    bool idle;   // among those that may be woken
+    bool waking; // was woken, and has not asked since
+};
+void seat_init(struct seat *seat);
+// The executor will take no more; on return nobody touches its seat any more. Thread: the executor.
+void scheduler_detach(struct scheduler *scheduler, struct seat *seat);
 // The most requests that scheduler_take() may return.
 uint32_t scheduler_max_batch(const struct scheduler *scheduler);
 // Takes the next batch into `batch` (room for scheduler_max_batch()), and answers what the queue policy drops on the way.
 // 0: none now; the executor counts as idle and is to park until it is woken or `*deadline_ns` (0: no deadline).
-uint32_t scheduler_take(struct scheduler *scheduler, struct executor *executor,
-                        struct request **batch, uint64_t *deadline_ns);
+// Thread: the executor.
+uint32_t scheduler_take(struct scheduler *scheduler, struct seat *seat, struct request **batch,
+                        uint64_t *deadline_ns);
 
 // ---- pools --------------------------------------------------------------------------------------------------------
 

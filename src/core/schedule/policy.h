@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// Policy: what differs between schedulers, as one table. A policy is a queue without threads or locks: the scheduler calls it
+// with its mutex held and tells it the time, so that tests can.
+#ifndef NEREID_CORE_SCHEDULE_POLICY_H
+#define NEREID_CORE_SCHEDULE_POLICY_H
+
+#include "base/list.h"
+#include "base/status.h"
+
+struct model;
+struct request;
+
+// What a take removed without executing it: lists of request.queue_node.
+struct dropped {
+    struct list_node rejected;  // timed out
+    struct list_node cancelled; // by the client
+};
+
+// What the request just pushed means for idle executors.
+enum push_effect {
+    PUSH_READY, // a batch may be taken now
+    PUSH_WAIT,  // one of them has to watch the clock, if none does
+};
+
+struct policy {
+    void (*destroy)(void *queue);
+    // NRD_OK, or NRD_UNAVAILABLE when the queue is full. Owns the request while it is queued.
+    enum nrd_code (*push)(void *queue, struct request *request, uint64_t now_ns,
+                          enum push_effect *effect);
+    // The next batch, or 0; then `*deadline_ns` is when to ask again (0: after the next push).
+    uint32_t (*take)(void *queue, uint64_t now_ns, struct request **batch, struct dropped *dropped,
+                     uint64_t *deadline_ns);
+    // Requests, and rows, that are queued.
+    void (*size)(const void *queue, uint64_t *requests, uint64_t *rows);
+    bool timed; // take wants to know the time
+};
+
+// A queue and its table.
+struct policy_queue {
+    const struct policy *policy;
+    void *queue;
+    uint32_t max_batch; // requests that one take may return
+    uint32_t max_rows;  // rows of one batch
+    uint64_t priority_levels;
+    uint64_t default_priority;
+    bool preserve_ordering;
+};
+
+// Each makes the queue that the configuration of `model` asks for.
+NRD_MUST_USE struct nrd_status *direct_create(const struct model *model, struct policy_queue *out);
+NRD_MUST_USE struct nrd_status *dynamic_create(const struct model *model, struct policy_queue *out);
+
+#endif

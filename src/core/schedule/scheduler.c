@@ -1,0 +1,501 @@
+// SPDX-License-Identifier: Apache-2.0
+// Scheduler: the queue's mutex, who is idle, who is woken; and the pools.
+//
+// An executor that finds nothing counts itself idle (under the mutex) before it parks, so a push either sees it there or
+// it sees the push. A woken executor counts as `waking` until it asks again: while the batches of those on their way cover
+// what is queued, nobody else is woken. Wakes happen outside the mutex; `wakers` lets detach and destroy wait until the
+// last of them is over, since a request that was just queued keeps nothing alive for the thread that queued it.
+#include "core/schedule/scheduler.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "core/model.h"
+#include "core/request.h"
+#include "core/response.h"
+#include "core/schedule/ordering.h"
+#include "core/schedule/policy.h"
+#include "core/stats.h"
+#include "proto/model_config.pb-c.h"
+
+// Of each kind of object, so many are kept for the next request.
+#define POOL_IDLE_MAX 2048u
+
+struct pool {
+    pthread_mutex_t mutex;
+    struct request *requests;
+    struct response *responses;
+    struct response_factory *factories;
+    unsigned request_count;
+    unsigned response_count;
+    unsigned factory_count;
+    size_t request_block; // first block of a request's arena
+    size_t response_block;
+};
+
+struct scheduler {
+    struct model *model;
+    struct policy_queue queue;
+    const char **all_outputs;
+    struct ordering ordering;
+    bool ordered;
+
+    pthread_mutex_t mutex;
+    struct list_node idle; // seats, the last one to become idle first: its cache is warm
+    uint64_t waking;
+    struct seat *timer; // the idle one that is parked with the earliest deadline
+    uint64_t timer_ns;
+    uint64_t hold_back; // TRITONSERVER_DELAY_SCHEDULER: nothing is taken before so many are queued
+    bool stopped;
+    _Atomic uint32_t wakers;
+
+    struct pool pool __attribute__((aligned(64)));
+};
+
+// ---- life ---------------------------------------------------------------------------------------
+
+static struct nrd_status *refuse_unbuilt(const struct model *model)
+{
+    const Inference__ModelConfig *config = model->config;
+    const char *what = NULL;
+    if (config->scheduling_choice_case ==
+        INFERENCE__MODEL_CONFIG__SCHEDULING_CHOICE_SEQUENCE_BATCHING) {
+        what = "sequence_batching";
+    } else if (config->scheduling_choice_case ==
+               INFERENCE__MODEL_CONFIG__SCHEDULING_CHOICE_ENSEMBLE_SCHEDULING) {
+        what = "ensemble_scheduling";
+    }
+    for (size_t i = 0; i < config->n_parameters && what == NULL; i++) {
+        if (strcmp(config->parameters[i]->key, "TRITON_BATCH_STRATEGY_PATH") == 0) {
+            what = "a custom batching strategy (TRITON_BATCH_STRATEGY_PATH)";
+        }
+    }
+    return what == NULL ? NULL
+                        : status_new(NRD_UNSUPPORTED, "%s is not built yet, required by model '%s'",
+                                     what, model->name);
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static struct nrd_status *sort_outputs(struct scheduler *scheduler)
+{
+    const struct model *model = scheduler->model;
+    scheduler->all_outputs = mem_calloc(model->output_count + 1, sizeof(char *));
+    if (scheduler->all_outputs == NULL) {
+        return status_no_memory();
+    }
+    for (uint32_t i = 0; i < model->output_count; i++) {
+        scheduler->all_outputs[i] = model->outputs[i].name;
+    }
+    qsort(scheduler->all_outputs, model->output_count, sizeof(char *), compare_names);
+    return NULL;
+}
+
+static uint64_t read_hold_back(void)
+{
+    const char *text = getenv("TRITONSERVER_DELAY_SCHEDULER");
+    uint64_t count = 0;
+    return text != NULL && slice_to_u64(slice_of(text), &count) ? count : 0;
+}
+
+struct nrd_status *scheduler_create(struct model *model, struct scheduler **scheduler)
+{
+    NRD_TRY(refuse_unbuilt(model));
+    struct scheduler *made = mem_aligned(64, sizeof(*made));
+    if (made == NULL) {
+        return status_no_memory();
+    }
+    memset(made, 0, sizeof(*made));
+    made->model = model;
+    list_init(&made->idle);
+    pthread_mutex_init(&made->mutex, NULL);
+    pthread_mutex_init(&made->pool.mutex, NULL);
+    made->pool.request_block = 768 + model->input_count * 384 + model->output_count * 16;
+    made->pool.response_block = 256 + model->output_count * 256;
+    bool dynamic = model->config->scheduling_choice_case ==
+                   INFERENCE__MODEL_CONFIG__SCHEDULING_CHOICE_DYNAMIC_BATCHING;
+    struct nrd_status *status =
+        dynamic ? dynamic_create(model, &made->queue) : direct_create(model, &made->queue);
+    if (status == NULL) {
+        made->hold_back = dynamic ? read_hold_back() : 0;
+        status = sort_outputs(made);
+    }
+    if (status == NULL && made->queue.preserve_ordering) {
+        status = ordering_init(&made->ordering);
+        made->ordered = status == NULL;
+    }
+    if (status != NULL) {
+        scheduler_destroy(made);
+        return status;
+    }
+    *scheduler = made;
+    return NULL;
+}
+
+void scheduler_stop(struct scheduler *scheduler)
+{
+    pthread_mutex_lock(&scheduler->mutex);
+    scheduler->stopped = true;
+    pthread_mutex_unlock(&scheduler->mutex);
+}
+
+static void wait_for_wakers(const struct scheduler *scheduler)
+{
+    // Acquire: what the wakers did with the seat is over.
+    while (atomic_load_explicit(&scheduler->wakers, memory_order_acquire) != 0) {
+        sched_yield();
+    }
+}
+
+static void free_pool(struct pool *pool)
+{
+    while (pool->requests != NULL) {
+        struct request *request = pool->requests;
+        pool->requests = request->pool_next;
+        arena_fini(&request->arena);
+        mem_free(request);
+    }
+    while (pool->responses != NULL) {
+        struct response *response = pool->responses;
+        pool->responses = response->next;
+        arena_fini(&response->arena);
+        mem_free(response);
+    }
+    while (pool->factories != NULL) {
+        struct response_factory *factory = pool->factories;
+        pool->factories = factory->pool_next;
+        mem_free(factory);
+    }
+    pthread_mutex_destroy(&pool->mutex);
+}
+
+void scheduler_destroy(struct scheduler *scheduler)
+{
+    if (scheduler == NULL) {
+        return;
+    }
+    wait_for_wakers(scheduler);
+    if (scheduler->queue.policy != NULL) {
+        scheduler->queue.policy->destroy(scheduler->queue.queue);
+    }
+    if (scheduler->ordered) {
+        ordering_fini(&scheduler->ordering);
+    }
+    free_pool(&scheduler->pool);
+    pthread_mutex_destroy(&scheduler->mutex);
+    mem_free(scheduler->all_outputs);
+    mem_free(scheduler);
+}
+
+uint64_t scheduler_priority_levels(const struct scheduler *scheduler)
+{
+    return scheduler->queue.priority_levels;
+}
+uint64_t scheduler_default_priority(const struct scheduler *scheduler)
+{
+    return scheduler->queue.default_priority;
+}
+const char *const *scheduler_all_outputs(const struct scheduler *scheduler)
+{
+    return scheduler->all_outputs;
+}
+uint32_t scheduler_max_batch(const struct scheduler *scheduler)
+{
+    return scheduler->queue.max_batch;
+}
+
+uint64_t scheduler_pending(struct scheduler *scheduler)
+{
+    uint64_t requests;
+    uint64_t rows;
+    pthread_mutex_lock(&scheduler->mutex);
+    scheduler->queue.policy->size(scheduler->queue.queue, &requests, &rows);
+    pthread_mutex_unlock(&scheduler->mutex);
+    return requests;
+}
+
+// ---- idle executors -----------------------------------------------------------------------------
+
+void seat_init(struct seat *seat)
+{
+    *seat = (struct seat){0};
+    parking_init(&seat->parking);
+}
+
+static void leave_idle(struct scheduler *scheduler, struct seat *seat)
+{
+    if (seat->idle) {
+        list_remove(&seat->idle_node);
+        seat->idle = false;
+    }
+    if (scheduler->timer == seat) {
+        scheduler->timer = NULL;
+    }
+}
+
+// Chooses whom to wake; the caller wakes it by wake() after it has let go of the mutex. NULL: nobody.
+static struct seat *choose(struct scheduler *scheduler, enum push_effect effect)
+{
+    if (list_empty(&scheduler->idle)) {
+        return NULL;
+    }
+    uint64_t requests;
+    uint64_t rows;
+    scheduler->queue.policy->size(scheduler->queue.queue, &requests, &rows);
+    bool covered = rows <= scheduler->waking * scheduler->queue.max_rows;
+    bool watched = scheduler->timer != NULL || scheduler->waking > 0;
+    if (requests == 0 || covered || requests < scheduler->hold_back ||
+        (effect == PUSH_WAIT && watched)) {
+        return NULL;
+    }
+    // The one that already watches the clock has the batch in hand.
+    struct seat *seat = scheduler->timer != NULL
+                            ? scheduler->timer
+                            : CONTAINER_OF(scheduler->idle.next, struct seat, idle_node);
+    leave_idle(scheduler, seat);
+    seat->waking = true;
+    scheduler->waking++;
+    // Relaxed: the mutex orders it; wait_for_wakers() is called when no new ones can come.
+    atomic_fetch_add_explicit(&scheduler->wakers, 1, memory_order_relaxed);
+    return seat;
+}
+
+static void wake(struct scheduler *scheduler, struct seat *seat)
+{
+    if (seat != NULL) {
+        parking_wake(&seat->parking);
+        // Release: the seat is not touched after this.
+        atomic_fetch_sub_explicit(&scheduler->wakers, 1, memory_order_release);
+    }
+}
+
+void scheduler_detach(struct scheduler *scheduler, struct seat *seat)
+{
+    pthread_mutex_lock(&scheduler->mutex);
+    leave_idle(scheduler, seat);
+    if (seat->waking) {
+        seat->waking = false;
+        scheduler->waking--;
+    }
+    // What it was woken for is somebody else's now.
+    struct seat *other = choose(scheduler, PUSH_READY);
+    pthread_mutex_unlock(&scheduler->mutex);
+    wake(scheduler, other);
+    wait_for_wakers(scheduler);
+}
+
+// ---- queue --------------------------------------------------------------------------------------
+
+struct nrd_status *scheduler_enqueue(struct model *model, struct request *request)
+{
+    struct scheduler *scheduler = model->scheduler;
+    enum push_effect effect = PUSH_READY;
+    enum nrd_code code = NRD_OK;
+    struct seat *seat = NULL;
+    pthread_mutex_lock(&scheduler->mutex);
+    bool stopped = scheduler->stopped;
+    if (!stopped) {
+        code = scheduler->queue.policy->push(scheduler->queue.queue, request, request->queue_ns,
+                                             &effect);
+    }
+    if (!stopped && code == NRD_OK) {
+        seat = choose(scheduler, effect);
+    }
+    pthread_mutex_unlock(&scheduler->mutex);
+    wake(scheduler, seat);
+    if (stopped) {
+        return request_error(request, NRD_UNAVAILABLE,
+                             "Server is stopping, scheduler for model has stopped accepting new "
+                             "inference requests");
+    }
+    if (code != NRD_OK) {
+        stats_count_failure(model->stats, FAIL_REASON_REJECTED, clock_now_ns() - request->start_ns);
+        return request_error(request, code, "Exceeds maximum queue size");
+    }
+    return NULL;
+}
+
+static void answer_dropped(struct list_node *list, enum nrd_code code, const char *text,
+                           enum fail_reason reason)
+{
+    struct list_node *node;
+    while ((node = list_pop_front(list)) != NULL) {
+        struct request *request = CONTAINER_OF(node, struct request, queue_node);
+        struct nrd_status *status = status_new(code, "%s", text);
+        request_respond_error(request, status, reason);
+        status_free(status);
+        status_free(request_release(request, TRITONSERVER_REQUEST_RELEASE_ALL));
+    }
+}
+
+// The seat is to park: it may be woken from now on.
+static void become_idle(struct scheduler *scheduler, struct seat *seat, uint64_t *deadline_ns)
+{
+    list_push_front(&scheduler->idle, &seat->idle_node);
+    seat->idle = true;
+    if (*deadline_ns != 0 && (scheduler->timer == NULL || *deadline_ns < scheduler->timer_ns)) {
+        scheduler->timer = seat;
+        scheduler->timer_ns = *deadline_ns;
+    } else {
+        *deadline_ns = 0; // another one watches the clock
+    }
+}
+
+uint32_t scheduler_take(struct scheduler *scheduler, struct seat *seat, struct request **batch,
+                        uint64_t *deadline_ns)
+{
+    struct dropped dropped;
+    list_init(&dropped.rejected);
+    list_init(&dropped.cancelled);
+    const struct policy_queue *queue = &scheduler->queue;
+    uint64_t now = queue->policy->timed ? clock_now_ns() : 0;
+    *deadline_ns = 0;
+    uint32_t count = 0;
+
+    pthread_mutex_lock(&scheduler->mutex);
+    leave_idle(scheduler, seat);
+    if (seat->waking) {
+        seat->waking = false;
+        scheduler->waking--;
+    }
+    uint64_t requests = 0;
+    uint64_t rows;
+    if (scheduler->hold_back > 0) {
+        queue->policy->size(queue->queue, &requests, &rows);
+    }
+    if (requests >= scheduler->hold_back || scheduler->stopped) {
+        scheduler->hold_back = 0;
+        count = queue->policy->take(queue->queue, now, batch, &dropped, deadline_ns);
+    }
+    for (uint32_t i = 0; i < count && scheduler->ordered; i++) {
+        ordering_enter(&scheduler->ordering, batch[i]->factory);
+    }
+    struct seat *next = NULL;
+    if (count == 0) {
+        become_idle(scheduler, seat, deadline_ns);
+    } else {
+        next = choose(scheduler, PUSH_READY); // what is left is for another one
+    }
+    pthread_mutex_unlock(&scheduler->mutex);
+
+    wake(scheduler, next);
+    answer_dropped(&dropped.rejected, NRD_UNAVAILABLE, "Request timeout expired",
+                   FAIL_REASON_REJECTED);
+    answer_dropped(&dropped.cancelled, NRD_CANCELLED, "", FAIL_REASON_CANCELED);
+    return count;
+}
+
+// ---- pools --------------------------------------------------------------------------------------
+
+struct request *scheduler_get_request(struct scheduler *scheduler)
+{
+    struct pool *pool = &scheduler->pool;
+    pthread_mutex_lock(&pool->mutex);
+    struct request *request = pool->requests;
+    if (request != NULL) {
+        pool->requests = request->pool_next;
+        pool->request_count--;
+    }
+    pthread_mutex_unlock(&pool->mutex);
+    if (request == NULL) {
+        request = mem_calloc(1, sizeof(*request));
+        if (request == NULL) {
+            return NULL;
+        }
+        arena_init(&request->arena, pool->request_block);
+    }
+    request->pool_next = NULL;
+    return request;
+}
+
+void scheduler_put_request(struct scheduler *scheduler, struct request *request)
+{
+    struct pool *pool = &scheduler->pool;
+    pthread_mutex_lock(&pool->mutex);
+    bool keep = pool->request_count < POOL_IDLE_MAX;
+    if (keep) {
+        request->pool_next = pool->requests;
+        pool->requests = request;
+        pool->request_count++;
+    }
+    pthread_mutex_unlock(&pool->mutex);
+    if (!keep) {
+        arena_fini(&request->arena);
+        mem_free(request);
+    }
+}
+
+struct response *scheduler_get_response(struct scheduler *scheduler)
+{
+    struct pool *pool = &scheduler->pool;
+    pthread_mutex_lock(&pool->mutex);
+    struct response *response = pool->responses;
+    if (response != NULL) {
+        pool->responses = response->next;
+        pool->response_count--;
+    }
+    pthread_mutex_unlock(&pool->mutex);
+    if (response == NULL) {
+        response = mem_calloc(1, sizeof(*response));
+        if (response == NULL) {
+            return NULL;
+        }
+        arena_init(&response->arena, pool->response_block);
+    }
+    response->next = NULL;
+    return response;
+}
+
+void scheduler_put_response(struct scheduler *scheduler, struct response *response)
+{
+    struct pool *pool = &scheduler->pool;
+    pthread_mutex_lock(&pool->mutex);
+    bool keep = pool->response_count < POOL_IDLE_MAX;
+    if (keep) {
+        response->next = pool->responses;
+        pool->responses = response;
+        pool->response_count++;
+    }
+    pthread_mutex_unlock(&pool->mutex);
+    if (!keep) {
+        arena_fini(&response->arena);
+        mem_free(response);
+    }
+}
+
+struct response_factory *scheduler_get_factory(struct scheduler *scheduler)
+{
+    struct pool *pool = &scheduler->pool;
+    pthread_mutex_lock(&pool->mutex);
+    struct response_factory *factory = pool->factories;
+    if (factory != NULL) {
+        pool->factories = factory->pool_next;
+        pool->factory_count--;
+    }
+    pthread_mutex_unlock(&pool->mutex);
+    return factory != NULL ? factory : mem_calloc(1, sizeof(*factory));
+}
+
+void scheduler_put_factory(struct scheduler *scheduler, struct response_factory *factory)
+{
+    struct pool *pool = &scheduler->pool;
+    pthread_mutex_lock(&pool->mutex);
+    bool keep = pool->factory_count < POOL_IDLE_MAX;
+    if (keep) {
+        factory->pool_next = pool->factories;
+        pool->factories = factory;
+        pool->factory_count++;
+    }
+    pthread_mutex_unlock(&pool->mutex);
+    if (!keep) {
+        mem_free(factory);
+    }
+}
