@@ -184,7 +184,6 @@ static bool copy_owned(struct server_options *to, const struct server_options *f
            copy_texts(&to->startup_models, &from->startup_models) &&
            copy_settings(&to->cuda_pool_bytes, &from->cuda_pool_bytes) &&
            copy_settings(&to->cuda_virtual_address, &from->cuda_virtual_address) &&
-           copy_settings(&to->load_limits, &from->load_limits) &&
            copy_settings(&to->backend_config, &from->backend_config) &&
            copy_settings(&to->host_policies, &from->host_policies) &&
            copy_settings(&to->metrics_config, &from->metrics_config);
@@ -203,7 +202,7 @@ struct server_options *server_options_copy(const struct server_options *options)
     copy->resources = NULL;
     copy->resource_count = 0;
     copy->cuda_pool_bytes = copy->cuda_virtual_address = (struct setting_list){0};
-    copy->load_limits = copy->backend_config = (struct setting_list){0};
+    copy->backend_config = (struct setting_list){0};
     copy->host_policies = copy->metrics_config = (struct setting_list){0};
     if (!copy_owned(copy, options)) {
         server_options_destroy(copy);
@@ -232,7 +231,6 @@ void server_options_destroy(struct server_options *options)
     mem_free(options->resources);
     setting_list_fini(&options->cuda_pool_bytes);
     setting_list_fini(&options->cuda_virtual_address);
-    setting_list_fini(&options->load_limits);
     setting_list_fini(&options->backend_config);
     setting_list_fini(&options->host_policies);
     setting_list_fini(&options->metrics_config);

@@ -70,7 +70,6 @@ struct server_options {
     uint64_t metrics_interval_ms;
     char *backend_directory;
     char *agent_directory;
-    struct setting_list load_limits; // group: kind, key: device, value: fraction
     struct setting_list backend_config;
     struct setting_list host_policies;
     struct setting_list metrics_config;

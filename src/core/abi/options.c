@@ -376,11 +376,6 @@ TRITONSERVER_ServerOptionsSetModelLoadDeviceLimit(TRITONSERVER_ServerOptions *op
                                                   const int device_id, const double fraction)
 {
     OPTIONS;
-    if (kind != TRITONSERVER_INSTANCEGROUPKIND_GPU) {
-        return abi_error(status_new(NRD_INVALID_ARG,
-                                    "device limit is not supported for device kind '%s'",
-                                    TRITONSERVER_InstanceGroupKindString(kind)));
-    }
     if (device_id < 0) {
         return abi_error(status_new(NRD_INVALID_ARG, "expects device ID >= 0, got %d", device_id));
     }
@@ -388,11 +383,16 @@ TRITONSERVER_ServerOptionsSetModelLoadDeviceLimit(TRITONSERVER_ServerOptions *op
         return abi_error(status_new(
             NRD_INVALID_ARG, "expects limit fraction to be in range [0.0, 1.0], got %f", fraction));
     }
-    char device[24];
+    if (kind != TRITONSERVER_INSTANCEGROUPKIND_GPU) {
+        return abi_error(status_new(NRD_INVALID_ARG, "given device kind is not supported, got: %s",
+                                    TRITONSERVER_InstanceGroupKindString(kind)));
+    }
+    // Reaches the backends too, under the name that they know.
+    char key[64];
     char text[48];
-    snprintf(device, sizeof(device), "%d", device_id);
+    snprintf(key, sizeof(key), "model-load-gpu-limit-device-%d", device_id);
     snprintf(text, sizeof(text), "%f", fraction);
-    return abi_error(setting_list_add(&own->load_limits, "GPU", device, text));
+    return abi_error(setting_list_add(&own->backend_config, "", key, text));
 }
 
 TRITONSERVER_Error *TRITONSERVER_ServerOptionsSetBackendConfig(TRITONSERVER_ServerOptions *options,

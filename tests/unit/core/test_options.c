@@ -86,7 +86,7 @@ static void bad_settings_are_refused(void **state)
          "'numa-node', 'cpu-cores'"},
         {TRITONSERVER_ServerOptionsSetModelLoadDeviceLimit(abi, TRITONSERVER_INSTANCEGROUPKIND_CPU,
                                                            0, 0.5),
-         "device limit is not supported for device kind 'CPU'"},
+         "given device kind is not supported, got: CPU"},
         {TRITONSERVER_ServerOptionsSetModelLoadDeviceLimit(abi, TRITONSERVER_INSTANCEGROUPKIND_GPU,
                                                            0, 1.5),
          "expects limit fraction to be in range [0.0, 1.0], got 1.500000"},
