@@ -86,6 +86,8 @@ $(B)/gen/proto/%.pb-c.c $(B)/gen/proto/%.pb-c.h &: src/proto/%.proto
 	@mkdir -p $(@D)
 	@echo "  PROTO $<"
 	$(q)protoc-c --c_out=$(B)/gen/proto --proto_path=src/proto $<
+# Kept: make would take them for intermediate files and make them anew each time.
+.SECONDARY: $(gen_c) $(gen_h)
 $(B)/gen/proto/%.o: $(B)/gen/proto/%.c | $(gen_h)
 	$(q)$(CC) $(cppflags) $(filter-out $(warnings),$(cflags)) -w -c $< -o $@
 
