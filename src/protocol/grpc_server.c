@@ -5,16 +5,15 @@
 // has given every request back, stop loops, free. Start at grpc_server_create() and begin().
 #include "protocol/grpc_server.h"
 
-#include <errno.h>
 #include <limits.h>
 #include <sched.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <time.h>
 
 #include "base/log.h"
 #include "base/mem.h"
 #include "protocol/grpc_infer.h"
+#include "protocol/model_version.h"
 
 enum {
     RPCS_IDLE = 256,
@@ -78,30 +77,9 @@ TRITONSERVER_Error *rpc_error(TRITONSERVER_Error_Code code, const char *format, 
     return error;
 }
 
-// As C++'s std::stol, of which Triton's texts tell: leading white space, a sign, digits, and anything behind.
 TRITONSERVER_Error *rpc_version(const char *text, int64_t *version)
 {
-    if (text[0] == '\0') {
-        *version = -1;
-        return NULL;
-    }
-    char *end;
-    errno = 0;
-    long value = strtol(text, &end, 10);
-    if (end == text || errno == ERANGE) {
-        return rpc_error(TRITONSERVER_ERROR_INVALID_ARG,
-                         "failed to get model version from specified version string '%s' (details: "
-                         "stol), version should be an integral value > 0",
-                         text);
-    }
-    if (value < 0) {
-        return rpc_error(TRITONSERVER_ERROR_INVALID_ARG,
-                         "invalid model version specified '%s' , version should be an integral "
-                         "value > 0",
-                         text);
-    }
-    *version = value;
-    return NULL;
+    return status_to_error(model_version_parse(slice_of(text), version));
 }
 
 // ---- unary methods --------------------------------------------------------------------------------------------------
