@@ -77,7 +77,7 @@ struct config_devices {
     const struct config_gpu *gpus; // borrowed, ascending ids
     size_t gpu_count;
     double min_compute_capability; // GPUs below it are not supported; Triton's default is 6.0
-    bool gpu_fallback_cpu; // KIND_GPU groups go to the CPU when not one GPU is supported
+    bool gpu_fallback_cpu;         // KIND_GPU groups go to the CPU when not one GPU is supported
 };
 
 // Gives the model at least one instance group, and each group its name, kind, count and gpus. `preferred` (of the backend's
