@@ -136,12 +136,14 @@ $(foreach b,$(backend_names),$(eval $(call backend_rules,$(b))))
 unit_folders := $(sort $(notdir $(patsubst %/,%,$(dir $(wildcard tests/unit/*/.)))))
 unit_of = $(patsubst tests/%.c,$(B)/tests/%,$(sort $(wildcard tests/unit/$1/test_*.c)))
 unit_extra_protocol = $(core_so)
-unit_extra_backends = $(common_obj)
+# Tests of backends are hosts: they open the built backends, which resolve the interfaces in the test program.
+unit_extra_backends = $(common_obj) | $(foreach b,$(backend_names),$(call backend_so,$(b)))
+unit_ldflags_backends := -rdynamic
 deps_backends := tensor base
 define unit_rules
 $(B)/tests/unit/$1/%: $(B)/obj/tests/unit/$1/%.o $(call libs_for,$1) $(unit_extra_$1)
 	@mkdir -p $$(@D)
-	$$(q)$$(CC) $$(ldflags) -o $$@ $$(filter %.o,$$^) $$(filter %.a %.so,$$^) -Wl,-rpath,$(abspath $(B))/lib $(call sys_for,$1) -lcmocka
+	$$(q)$$(CC) $$(ldflags) $$(unit_ldflags_$1) -o $$@ $$(filter %.o,$$^) $$(filter %.a %.so,$$^) -Wl,-rpath,$(abspath $(B))/lib $(call sys_for,$1) -lcmocka
 unit-$1: $(call unit_of,$1)
 	$$(q)$$(PYTHON) tools/run_tests.py --unit $$^
 endef
