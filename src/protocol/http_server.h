@@ -7,44 +7,26 @@
 #define NEREID_PROTOCOL_HTTP_SERVER_H
 
 #include "base/status.h"
+#include "protocol/restrict.h"
 #include "triton/core/tritonserver.h"
 
 struct http_server;
 struct metrics_server;
 struct shm_manager;
 
-// What --http-restricted-api tells apart.
-enum http_restriction {
-    HTTP_RESTRICT_HEALTH,
-    HTTP_RESTRICT_METADATA,
-    HTTP_RESTRICT_INFERENCE,
-    HTTP_RESTRICT_SHARED_MEMORY,
-    HTTP_RESTRICT_MODEL_CONFIG,
-    HTTP_RESTRICT_MODEL_REPOSITORY,
-    HTTP_RESTRICT_STATISTICS,
-    HTTP_RESTRICT_TRACE,
-    HTTP_RESTRICT_LOGGING,
-    HTTP_RESTRICT_COUNT,
-};
-// "health", "metadata", ..., as the option spells them.
-const char *http_restriction_name(enum http_restriction category);
-
 struct http_server_options {
-    const char *address;                // NULL: "0.0.0.0"
-    int port;                           // 0: the system chooses
-    unsigned threads;                   // --http-thread-count
-    bool reuse_port;                    // --reuse-http-port
-    uint64_t max_input_size;            // --http-max-input-size; 0: 64 MiB
-    const char *header_forward_pattern; // --http-header-forward-pattern; NULL or "": none
-    // Header a request must carry, and its value; NULL header: not restricted.
-    struct {
-        const char *header;
-        const char *value;
-    } restricted[HTTP_RESTRICT_COUNT];
+    const char *address;                     // NULL: "0.0.0.0"
+    int port;                                // 0: the system chooses
+    unsigned threads;                        // --http-thread-count
+    bool reuse_port;                         // --reuse-http-port
+    uint64_t max_input_size;                 // --http-max-input-size; 0: 64 MiB
+    const char *header_forward_pattern;      // --http-header-forward-pattern; NULL or "": none
+    const struct restrict_rules *restricted; // --http-restricted-api; borrowed; NULL: none
     struct shm_manager *shm; // shared with the gRPC front end; NULL: every use is refused
 };
 
-// Binds and serves, and logs "Started HTTPService at ADDRESS:PORT". Strings are copied; `server` is borrowed and outlives the result.
+// Binds and serves, and logs "Started HTTPService at ADDRESS:PORT". Strings are copied; what the
+// options point to and `server` are borrowed and outlive the result.
 // Errors: the address in use, a pattern that is no regular expression. Returns owned. Thread: any.
 NRD_MUST_USE struct nrd_status *http_server_create(TRITONSERVER_Server *server,
                                                    const struct http_server_options *options,
