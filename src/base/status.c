@@ -75,7 +75,8 @@ struct nrd_status *status_newv(enum nrd_code code, const char *format, va_list a
     int length = vsnprintf(small, sizeof(small), format, args);
     struct nrd_status *status;
     if (length < 0) {
-        status = status_new_text(code, format, strlen(format));
+        static const char unprintable[] = "(a text that could not be printed)";
+        status = status_new_text(code, unprintable, sizeof(unprintable) - 1);
     } else if ((size_t)length < sizeof(small)) {
         status = status_new_text(code, small, (size_t)length);
     } else {
