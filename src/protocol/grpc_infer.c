@@ -2,7 +2,7 @@
 // Inference: see grpc_infer.h. The order of checks and the texts are Triton's.
 //
 // The request is made on the loop; callbacks of the core run on its threads, turn a response into the bytes around its tensors,
-// and post the answer to the loop. Start at infer_start() and on_response().
+// and post the answer to the loop. Start at grpc_infer_start() and on_response().
 #include "protocol/grpc_infer.h"
 
 #include <inttypes.h>
@@ -63,7 +63,7 @@ struct infer *infer_new(struct rpc *rpc, struct grpc_message message)
     return infer;
 }
 
-void infer_unref(struct infer *infer)
+void grpc_infer_unref(struct infer *infer)
 {
     if (atomic_fetch_sub_explicit(&infer->references, 1, memory_order_acq_rel) != 1) {
         return;
@@ -86,7 +86,7 @@ void infer_over(struct infer *infer)
         shm_release(infer->regions[i]);
     }
     infer->region_count = 0;
-    infer_unref(infer);
+    grpc_infer_unref(infer);
     grpc_call_unref(&rpc->call);
 }
 
@@ -134,7 +134,7 @@ void answer_free(struct answer *a)
     if (a != &infer->first) {
         object_pool_put(server->answers, a);
     }
-    infer_unref(infer);
+    grpc_infer_unref(infer);
 }
 
 static void body_released(struct http2_body *body)
@@ -582,7 +582,7 @@ static void on_release(TRITONSERVER_InferenceRequest *request, const uint32_t fl
 static void on_response(TRITONSERVER_InferenceResponse *response, const uint32_t flags,
                         void *userp);
 
-TRITONSERVER_Error *infer_start(struct infer *infer)
+TRITONSERVER_Error *grpc_infer_start(struct infer *infer)
 {
     struct grpc_server *server = infer->server;
     struct infer_request *r = &infer->parsed;
@@ -709,7 +709,7 @@ static void on_release(TRITONSERVER_InferenceRequest *request, const uint32_t fl
     struct infer *infer = userp;
     if ((flags & TRITONSERVER_REQUEST_RELEASE_ALL) != 0) {
         grpc_message_free(infer->server->buffers, &infer->message);
-        infer_unref(infer);
+        grpc_infer_unref(infer);
     }
 }
 
@@ -1051,7 +1051,7 @@ void infer_begin_unary(struct rpc *rpc, struct grpc_message message)
         return;
     }
     rpc->infer = infer;
-    TRITONSERVER_Error *error = infer_start(infer);
+    TRITONSERVER_Error *error = grpc_infer_start(infer);
     if (error != NULL) {
         rpc->infer = NULL;
         LOG_DEBUG(1, "[request id: %s] Infer failed: %s",

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One inference request of the gRPC front end, from message to answers.
 //
-//   message ─infer_start()─▶ core ─release callback─▶ message freed
+//   message ─grpc_infer_start()─▶ core ─release callback─▶ message freed
 //                             └──response callback─▶ struct answer ─posted to the loop─▶ infer_answered / stream_answered
 //
 // References keep a struct infer: one of the loop until the last answer was handed over, one of the core until it releases the
@@ -77,11 +77,11 @@ struct infer {
 
 // Makes an infer for the rpc and takes the message. NULL: no memory (the message is freed).
 struct infer *infer_new(struct rpc *rpc, struct grpc_message message);
-void infer_unref(struct infer *infer);
+void grpc_infer_unref(struct infer *infer);
 // Parses the message. False: malformed, or no memory.
 bool infer_parse(struct infer *infer);
 // Gives the parsed request to the core. Error: nothing was given; the caller still owns its reference.
-TRITONSERVER_Error *infer_start(struct infer *infer);
+TRITONSERVER_Error *grpc_infer_start(struct infer *infer);
 // The loop is through with the infer: lets go of the call and of the loop's reference.
 void infer_over(struct infer *infer);
 // An answer of the infer with one reference; NULL: no memory. Thread: any, one at a time for an infer.

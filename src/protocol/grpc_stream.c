@@ -127,7 +127,7 @@ void stream_message(struct rpc *rpc, struct grpc_message message)
     }
     list_push_back(&rpc->pending, &infer->pending);
     rpc->open++;
-    TRITONSERVER_Error *error = infer_start(infer);
+    TRITONSERVER_Error *error = grpc_infer_start(infer);
     if (error == NULL) {
         return;
     }
