@@ -11,6 +11,8 @@
 #include "config/platform.h"
 #include "proto/message.h"
 
+#define PYTHON_ENVIRONMENT "EXECUTION_ENV_PATH"
+
 // The first version directory, if there is one.
 struct version_dir {
     char *path; // NULL: there is none
@@ -297,4 +299,46 @@ struct nrd_status *config_complete(Inference__ModelConfig *config, const char *m
         str_fini(&text);
     }
     return config_normalize(config);
+}
+
+// ---- Python's environment -----------------------------------------------------------------------------------------
+
+static struct nrd_status *set_environment(Inference__ModelConfig *config, const char *path)
+{
+    const ProtobufCFieldDescriptor *field =
+        proto_field(config->base.descriptor, SLICE("parameters"));
+    Inference__ModelConfig__ParametersEntry **entry = proto_open(&config->base, field);
+    if (entry == NULL) {
+        return status_no_memory();
+    }
+    // There is no such key yet, so the entry that is closed stays the last.
+    Inference__ModelConfig__ParametersEntry *added = *entry;
+    bool done = proto_set_string(&added->key, SLICE(PYTHON_ENVIRONMENT)) &&
+                proto_close_entry(&config->base, field) &&
+                proto_set_string(&added->value->string_value, slice_of(path));
+    if (!done) {
+        proto_destroy(&added->base);
+        config->n_parameters--;
+    }
+    return done ? NULL : status_no_memory();
+}
+
+struct nrd_status *config_set_python_environment(Inference__ModelConfig *config,
+                                                 const char *backend_dir)
+{
+    for (size_t i = 0; i < config->n_parameters; i++) {
+        if (strcmp(config->parameters[i]->key, PYTHON_ENVIRONMENT) == 0) {
+            return NULL;
+        }
+    }
+    struct str name = STR_INIT;
+    str_printf(&name, "pb_exec_env_%s.tar.gz", config->runtime);
+    char *path = name.failed ? NULL : path_join(backend_dir, str_cstr(&name));
+    str_fini(&name);
+    if (path == NULL) {
+        return status_no_memory();
+    }
+    struct nrd_status *status = file_exists(path) ? set_environment(config, path) : NULL;
+    mem_free(path);
+    return status;
 }
