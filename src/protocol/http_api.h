@@ -69,6 +69,9 @@ NRD_MUST_USE struct nrd_status *http_parse_json(struct http_server *http,
                                                 struct slice body, bool may_be_empty,
                                                 const struct json_node **root);
 
+// NULL for an object, else Triton's error of walking what is none.
+NRD_MUST_USE struct nrd_status *http_want_members(const struct json_node *node);
+
 // ---- work away from the loop
 
 struct http_job {

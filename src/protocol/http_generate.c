@@ -189,7 +189,7 @@ static struct nrd_status *read_request(struct generate *g)
     const struct json_node *root = NULL;
     NRD_TRY(http_parse_json(infer->http, infer->request, &infer->arena, infer->body, false, &root));
     NRD_TRY(infer_set_id(infer, root));
-    NRD_TRY(json_want_object(root));
+    NRD_TRY(http_want_members(root));
     const struct json_node *key = json_first(root);
     for (uint32_t i = 0; i < root->count; i++) {
         const struct json_node *value = json_next(key);

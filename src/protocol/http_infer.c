@@ -396,7 +396,7 @@ static struct nrd_status *read_parameters(struct infer *infer, const struct json
     if (parameters == NULL) {
         return NULL;
     }
-    NRD_TRY(status_wrap(json_want_object(parameters), "failed to get request params.: "));
+    NRD_TRY(status_wrap(http_want_members(parameters), "failed to get request params.: "));
     uint32_t flags = 0;
     const struct json_node *key = json_first(parameters);
     for (uint32_t i = 0; i < parameters->count; i++) {

@@ -104,7 +104,7 @@ static struct nrd_status *read_parameters(struct http_job *job, struct arena *ar
     if (parameters == NULL) {
         return NULL;
     }
-    NRD_TRY(json_want_object(parameters));
+    NRD_TRY(http_want_members(parameters));
     if (parameters->count > MAX_LOAD_PARAMETERS) {
         return status_new(NRD_INVALID_ARG, "more than %d load parameters", MAX_LOAD_PARAMETERS);
     }

@@ -116,6 +116,14 @@ struct nrd_status *http_parse_json(struct http_server *http, struct http1_reques
     return json_parse_status(arena, body, JSON_NAN, "request", root);
 }
 
+struct nrd_status *http_want_members(const struct json_node *node)
+{
+    if (node->type == JSON_OBJECT) {
+        return NULL;
+    }
+    return status_new(NRD_INTERNAL, "attempt to get members for non-object");
+}
+
 static void job_reply(struct loop_task *task)
 {
     struct http_job *job = CONTAINER_OF(task, struct http_job, task);
