@@ -15,6 +15,7 @@ OPT ?= -O2 -g
 WERROR ?= $(if $(CI),1)
 VERSION := 0.1.0
 PYTHON ?= python3
+comma := ,
 
 warnings := -Wall -Wextra -Wpedantic -Wshadow -Wundef -Wvla -Wstrict-prototypes -Wmissing-prototypes \
             -Wcast-qual -Wwrite-strings -Wformat=2 -Wswitch-enum -Wno-missing-field-initializers $(if $(filter 1,$(WERROR)),-Werror)
@@ -24,7 +25,9 @@ san_tsan := -fsanitize=thread
 san := $(if $(SAN),$(san_$(SAN)))
 cppflags := -D_GNU_SOURCE -DNEREID_VERSION='"$(VERSION)"' -Isrc -Iinclude -I. -isystem $(B)/gen -isystem $(B)/gen/proto
 cflags := -std=gnu17 $(OPT) -fPIC -fvisibility=hidden -fno-math-errno -pthread $(warnings) $(san) $(CFLAGS)
-ldflags := -pthread $(san) -Wl,-z,relro,-z,now $(LDFLAGS)
+# AddressSanitizer finds __cxa_throw only if it is there at the start, and backends bring C++ libraries that throw.
+asan_cxx := $(if $(filter asan,$(SAN)),-Wl$(comma)--push-state$(comma)--no-as-needed -l:libstdc++.so.6 -Wl$(comma)--pop-state)
+ldflags := -pthread $(san) -Wl,-z,relro,-z,now $(asan_cxx) $(LDFLAGS)
 
 # Libraries from the system, by folder that needs them.
 sys_proto := -lprotobuf-c
@@ -128,7 +131,6 @@ $(call backend_so,$1): $(patsubst %.c,$(B)/obj/%.o,$(sort $(wildcard backends/$1
 .PHONY: backend-$1
 backend-$1: $(call backend_so,$1)
 endef
-comma := ,
 $(foreach b,$(backend_names),$(eval $(call backend_rules,$(b))))
 
 # ---- tests ----------------------------------------------------------------------------------------------------------
