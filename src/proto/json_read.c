@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reader of the JSON form: see json.h. The text is read once, straight into the message. `path` names the place for errors, as
+// Reader of the JSON form: see json.h. The text is looked over for syntax, then read straight into the
+// message. `path` names the place for errors, as
 // protobuf does: "instance_group[0].kind". Start at read_object().
 #include <math.h>
 #include <stdio.h>
@@ -30,8 +31,10 @@ static bool no_memory(struct reader *r)
     return false;
 }
 
+// Begins an error; one that was there is forgotten, since protobuf goes on and tells the last.
 static void put_path(struct reader *r)
 {
+    str_clear(&r->error);
     if (r->path.len > 0) {
         str_printf(&r->error, "(%s)", str_cstr(&r->path));
     }
@@ -350,6 +353,17 @@ static const ProtobufCFieldDescriptor *find_field(const ProtobufCMessageDescript
     return field;
 }
 
+// After an error of meaning in the value that began at `start`: passes over that value, so that reading goes on. False for errors
+// that end it.
+static bool recover(struct reader *r, const char *start)
+{
+    if (r->no_memory || r->error.len == 0) {
+        return false;
+    }
+    r->scan.at = start;
+    return json_scan_skip(&r->scan, MAX_DEPTH);
+}
+
 static size_t push_path(struct reader *r, const char *name)
 {
     size_t length = r->path.len;
@@ -380,6 +394,9 @@ static bool read_map_entry(struct reader *r, ProtobufCMessage *message,
     str_printf(&r->path, "[%zu]", index);
     bool ok = read_map_key(r, entry);
     if (ok && proto_find_entry(message, field, index) != index) {
+        // The place is that of the entry before.
+        str_truncate(&r->path, length);
+        str_printf(&r->path, "[%zu]", index - 1);
         char what[256];
         snprintf(what, sizeof(what), "Repeated map key: '%s' is already set.",
                  str_cstr(&r->scan.text));
@@ -414,7 +431,8 @@ static bool read_map(struct reader *r, ProtobufCMessage *message,
             r->depth--;
             return true;
         }
-        if (!read_map_entry(r, message, field)) {
+        const char *start = r->scan.at;
+        if (!read_map_entry(r, message, field) && !recover(r, start)) {
             return false;
         }
     }
@@ -438,6 +456,7 @@ static bool read_list(struct reader *r, ProtobufCMessage *message,
             return true;
         }
         struct json_value value;
+        const char *start = r->scan.at;
         if (!json_scan_value(&r->scan, &value)) {
             return false;
         }
@@ -446,7 +465,7 @@ static bool read_list(struct reader *r, ProtobufCMessage *message,
                   (value.type == JSON_VALUE_ARRAY ? read_list(r, message, field)
                                                   : read_field_value(r, message, field, &value));
         str_truncate(&r->path, length);
-        if (!ok) {
+        if (!ok && !recover(r, start)) {
             return false;
         }
     }
@@ -533,12 +552,12 @@ static bool read_object(struct reader *r, ProtobufCMessage *message)
             r->depth--;
             return true;
         }
+        const char *start = r->scan.at;
         const ProtobufCFieldDescriptor *field =
             find_field(message->descriptor, str_slice(&r->scan.text));
-        if (field == NULL) {
-            return bad_name(r, str_cstr(&r->scan.text), "Cannot find field.");
-        }
-        if (!read_member(r, message, field)) {
+        bool ok = field == NULL ? bad_name(r, str_cstr(&r->scan.text), "Cannot find field.")
+                                : read_member(r, message, field);
+        if (!ok && !recover(r, start)) {
             return false;
         }
     }
@@ -548,13 +567,16 @@ struct nrd_status *proto_json_read(struct slice json, ProtobufCMessage *message)
 {
     struct reader r = {.path = STR_INIT};
     json_scanner_init(&r.scan, json);
+    // Errors of syntax win over those of meaning, wherever they stand: so the whole text is looked over first.
     struct json_value root;
-    bool ok = json_scan_value(&r.scan, &root);
+    bool ok = json_scan_skip(&r.scan, MAX_DEPTH) && json_scan_end(&r.scan);
+    r.scan.at = r.scan.begin;
+    ok = ok && json_scan_value(&r.scan, &root);
     if (ok && root.type != JSON_VALUE_OBJECT) {
         ok = false;
         str_append_cstr(&r.error, ": Root element must be a message.");
     }
-    ok = ok && read_object(&r, message) && json_scan_end(&r.scan);
+    ok = ok && read_object(&r, message) && r.error.len == 0;
     const struct str *error = r.error.len > 0 ? &r.error : &r.scan.error;
     struct nrd_status *status = NULL;
     if (r.no_memory || r.path.failed || error->failed || r.scan.text.failed) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// See json_token.h. The texts are protobuf's; each is followed by up to 20 bytes on both sides of the place, and a caret.
+// See json_token.h. The texts are protobuf's; each is followed by a piece of the input and a caret at the place.
 #include "proto/json_token.h"
 
 #include <errno.h>
@@ -20,17 +20,19 @@ void json_scanner_fini(struct json_scanner *s)
     str_fini(&s->error);
 }
 
-static bool fail(struct json_scanner *s, const char *what)
+// Shows up to `before` bytes of what is before the place, and up to 20 after it.
+static bool fail_after(struct json_scanner *s, const char *what, ptrdiff_t before)
 {
     if (s->error.len > 0) {
         return false;
     }
     if (s->at == s->end) {
         // protobuf has thrown the text away by then, so it shows an empty context.
-        str_printf(&s->error, "Unexpected end of string. %s\n\n^", what);
+        bool in_string = strncmp(what, "Closing", 7) == 0;
+        str_printf(&s->error, "%s%s\n\n^", in_string ? "" : "Unexpected end of string. ", what);
         return false;
     }
-    const char *from = s->at - s->begin > CONTEXT ? s->at - CONTEXT : s->begin;
+    const char *from = s->at - s->begin > before ? s->at - before : s->begin;
     const char *to = s->end - s->at > CONTEXT ? s->at + CONTEXT : s->end;
     str_printf(&s->error, "%s\n", what);
     str_append(&s->error, from, (size_t)(to - from));
@@ -40,6 +42,17 @@ static bool fail(struct json_scanner *s, const char *what)
     }
     str_append_char(&s->error, '^');
     return false;
+}
+
+static bool fail(struct json_scanner *s, const char *what)
+{
+    return fail_after(s, what, CONTEXT);
+}
+
+// Where a token cannot start here at all, protobuf shows only what follows.
+static bool fail_here(struct json_scanner *s, const char *what)
+{
+    return fail_after(s, what, 0);
 }
 
 static void skip_space(struct json_scanner *s)
@@ -202,12 +215,18 @@ static bool scan_number(struct json_scanner *s, struct json_value *value)
 static bool scan_literal(struct json_scanner *s, const char *word)
 {
     size_t length = strlen(word);
-    if ((size_t)(s->end - s->at) < length || memcmp(s->at, word, length) != 0 ||
-        (s->at + length < s->end && is_key_part(s->at[length]))) {
+    if ((size_t)(s->end - s->at) < length || memcmp(s->at, word, length) != 0) {
         return false;
     }
     s->at += length;
     return true;
+}
+
+// Whether protobuf knows the byte as the start of some token.
+static bool is_token_start(char c)
+{
+    return is_key_start(c) ||
+           (c != '\0' && (strchr("{}[],:\"'-", c) != NULL || (c >= '0' && c <= '9')));
 }
 
 bool json_scan_value(struct json_scanner *s, struct json_value *value)
@@ -238,9 +257,7 @@ bool json_scan_value(struct json_scanner *s, struct json_value *value)
     if (scan_literal(s, "null")) {
         return true;
     }
-    return fail(s, is_key_start(c) || (c != '\0' && strchr("}],:", c) != NULL)
-                       ? "Unexpected token."
-                       : "Expected a value.");
+    return fail_here(s, is_token_start(c) ? "Unexpected token." : "Expected a value.");
 }
 
 bool json_scan_key(struct json_scanner *s, bool first, bool *closed)
@@ -271,7 +288,7 @@ bool json_scan_key(struct json_scanner *s, bool first, bool *closed)
             str_append_char(&s->text, *s->at++);
         }
     } else {
-        return fail(s, "Expected an object key or }.");
+        return fail_here(s, "Expected an object key or }.");
     }
     skip_space(s);
     return take(s, ':') || fail(s, "Expected : between key:value pair.");
@@ -281,19 +298,47 @@ bool json_scan_element(struct json_scanner *s, bool first, bool *closed)
 {
     skip_space(s);
     *closed = take(s, ']');
-    if (*closed || first) {
-        return *closed || s->at < s->end || fail(s, "Expected a value or ] within an array.");
+    if (*closed) {
+        return true;
     }
-    if (!take(s, ',')) {
-        return fail(s, "Expected , or ] after array value.");
+    if (!first) {
+        if (!take(s, ',')) {
+            return fail(s, "Expected , or ] after array value.");
+        }
+        skip_space(s);
+        *closed = take(s, ']');
     }
-    skip_space(s);
-    *closed = take(s, ']');
-    return true;
+    return *closed || (s->at < s->end && is_token_start(*s->at)) ||
+           fail_here(s, "Expected a value or ] within an array.");
 }
 
 bool json_scan_end(struct json_scanner *s)
 {
     skip_space(s);
     return s->at == s->end || fail(s, "Parsing terminated before end of input.");
+}
+
+bool json_scan_skip(struct json_scanner *s, unsigned depth)
+{
+    struct json_value value;
+    if (!json_scan_value(s, &value)) {
+        return false;
+    }
+    if (value.type != JSON_VALUE_OBJECT && value.type != JSON_VALUE_ARRAY) {
+        return true;
+    }
+    if (depth == 0) {
+        return fail(s, "Message too deep.");
+    }
+    bool closed = false;
+    for (bool first = true;; first = false) {
+        bool ok = value.type == JSON_VALUE_OBJECT ? json_scan_key(s, first, &closed)
+                                                  : json_scan_element(s, first, &closed);
+        if (!ok || closed) {
+            return ok;
+        }
+        if (!json_scan_skip(s, depth - 1)) {
+            return false;
+        }
+    }
 }

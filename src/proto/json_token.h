@@ -42,6 +42,8 @@ bool json_scan_value(struct json_scanner *s, struct json_value *value);
 bool json_scan_key(struct json_scanner *s, bool first, bool *closed);
 // Whether another element follows; `*closed` when the array ends.
 bool json_scan_element(struct json_scanner *s, bool first, bool *closed);
+// Passes over a whole value, nested at most `depth` deep.
+bool json_scan_skip(struct json_scanner *s, unsigned depth);
 // Nothing but white space may follow.
 bool json_scan_end(struct json_scanner *s);
 
