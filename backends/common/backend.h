@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What every backend needs to speak to its host: errors, log lines, the check of the interface's version, the settings of
-// the command line. A backend fails with TRITONSERVER_Error, base with nrd_status; backend_error()
-// is the one bridge.
+// What every backend needs to speak to its host: errors, log lines, the check of the interface's
+// version, the settings of the command line. A backend fails with TRITONSERVER_Error, base with
+// nrd_status; backend_error() is the one bridge.
 #ifndef NEREID_BACKENDS_COMMON_BACKEND_H
 #define NEREID_BACKENDS_COMMON_BACKEND_H
 
@@ -15,8 +15,8 @@
 #include "base/status.h"
 #include "triton/core/tritonbackend.h"
 
-// Turns a status into the same error: code and text. Takes `status`; NULL gives NULL. Returns owned.
-// Thread: any.
+// Turns a status into the same error: code and text. Takes `status`; NULL gives NULL. Returns
+// owned. Thread: any.
 NRD_MUST_USE TRITONSERVER_Error *backend_error(struct nrd_status *status);
 // Makes an error with a formatted text (cut at 2 KiB). Returns owned. Thread: any.
 NRD_MUST_USE NRD_PRINTF(2, 3) TRITONSERVER_Error *backend_error_new(TRITONSERVER_Error_Code code,
@@ -56,8 +56,9 @@ void backend_settings_fini(struct backend_settings *settings);
 // False when the setting is absent. `*value` is borrowed from the settings.
 bool backend_setting(const struct backend_settings *settings, const char *key, struct slice *value);
 
-// Settings and parameters are text. These read them, with Triton's errors (INVALID_ARG): whole numbers
-// of 32 bits; "true", "1", "false", "0" in any case. `what` names the parameter. Thread: any.
+// Settings and parameters are text. These read them, with Triton's errors (INVALID_ARG): whole
+// numbers of 32 bits; "true", "1", "false", "0" in any case. `what` names the parameter. Thread:
+// any.
 NRD_MUST_USE TRITONSERVER_Error *backend_parse_int(const char *what, struct slice text, int *value);
 NRD_MUST_USE TRITONSERVER_Error *backend_parse_bool(const char *what, struct slice text,
                                                     bool *value);

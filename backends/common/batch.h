@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // A batch: the requests of one TRITONBACKEND_ModelInstanceExecute on their way through a backend.
 //
-//   batch_begin -> read inputs -> batch_compute_begin -> run -> batch_compute_end -> write outputs -> batch_end
+//   batch_begin -> read inputs -> batch_compute_begin -> run -> batch_compute_end
+//               -> write outputs -> batch_end
 //
-// Each request has one response. A request that goes wrong is answered at once (batch_fail) and its place in the batch
-// stays, as zeros, so that the others keep their rows. batch_end answers the rest, reports the times
-// and gives all requests back. An instance keeps one batch and uses it again: after the first
-// executions nothing is allocated. Thread: owner (the instance's thread) for all functions.
+// Each request has one response. A request that goes wrong is answered at once (batch_fail) and its
+// place in the batch stays, as zeros, so that the others keep their rows. batch_end answers the
+// rest, reports the times and gives all requests back. An instance keeps one batch and uses it
+// again: after the first executions nothing is allocated. Thread: owner (the instance's thread) for
+// all functions.
 #ifndef NEREID_BACKENDS_COMMON_BATCH_H
 #define NEREID_BACKENDS_COMMON_BATCH_H
 
@@ -33,8 +35,8 @@ struct batch {
 void batch_init(struct batch *b, TRITONBACKEND_ModelInstance *instance);
 void batch_fini(struct batch *b);
 
-// Takes the requests in and makes their responses. `batching`: the first dimension counts rows. On an
-// error nothing was taken, and the error is what execute returns.
+// Takes the requests in and makes their responses. `batching`: the first dimension counts rows. On
+// an error nothing was taken, and the error is what execute returns.
 NRD_MUST_USE TRITONSERVER_Error *batch_begin(struct batch *b, TRITONBACKEND_Request **requests,
                                              uint32_t count, bool batching);
 void batch_compute_begin(struct batch *b);
@@ -56,13 +58,14 @@ struct batch_input {
     uint64_t byte_size;
     uint32_t buffer_count;
 };
-// By name, or by index in the order of that request. INVALID_ARG when the request does not bring it.
+// By name, or by index in the order of that request. INVALID_ARG when the request does not bring
+// it.
 NRD_MUST_USE TRITONSERVER_Error *batch_input_get(const struct batch *b, uint32_t index,
                                                  const char *name, struct batch_input *input);
 NRD_MUST_USE TRITONSERVER_Error *batch_input_at(const struct batch *b, uint32_t index, uint32_t at,
                                                 struct batch_input *input);
-// The bytes where they lie, when they are in one piece of CPU memory aligned to `alignment` (a power of two); else
-// `*data` is NULL, without error. Borrowed from the request.
+// The bytes where they lie, when they are in one piece of CPU memory aligned to `alignment` (a
+// power of two); else `*data` is NULL, without error. Borrowed from the request.
 NRD_MUST_USE TRITONSERVER_Error *batch_input_view(const struct batch_input *input, size_t alignment,
                                                   const void **data);
 // Copies all bytes to `to`, which has room for input->byte_size. UNSUPPORTED for memory of a GPU.
@@ -70,8 +73,9 @@ NRD_MUST_USE TRITONSERVER_Error *batch_input_copy(const struct batch_input *inpu
 
 // Whether the client asked for this output.
 bool batch_wants(const struct batch *b, uint32_t index, const char *name);
-// Adds an output to a response and finds CPU memory for it. UNSUPPORTED when the host has only memory of
-// a GPU for it. `*data` is borrowed from the response; it may be NULL when `byte_size` is 0.
+// Adds an output to a response and finds CPU memory for it. UNSUPPORTED when the host has only
+// memory of a GPU for it. `*data` is borrowed from the response; it may be NULL when `byte_size` is
+// 0.
 NRD_MUST_USE TRITONSERVER_Error *batch_output(struct batch *b, uint32_t index, const char *name,
                                               TRITONSERVER_DataType dtype, const int64_t *dims,
                                               uint32_t dim_count, uint64_t byte_size, void **data);

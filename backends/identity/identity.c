@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// identity: answers each request with its own inputs. For tests, and for benchmarks of what lies around a backend; so the
-// way of a request through it is a handful of calls and one copy.
+// identity: answers each request with its own inputs. For tests, and for benchmarks of what lies
+// around a backend; so the way of a request through it is a handful of calls and one copy.
 //
-// INPUT<n> comes back as OUTPUT<n>; where names are not of that form, the n-th input of the configuration comes back as
-// the n-th output. Each pair has one data type and one shape. An optional input that a request does not bring, but whose
-// output it wants, comes back as zeros (open dimensions as 1). Parameters of the model:
+// INPUT<n> comes back as OUTPUT<n>; where names are not of that form, the n-th input of the
+// configuration comes back as the n-th output. Each pair has one data type and one shape. An
+// optional input that a request does not bring, but whose output it wants, comes back as zeros
+// (open dimensions as 1). Parameters of the model:
 //   execute_delay_ms                sleep that long in each execution
-//   instance_wise_delay_multiplier  the n-th instance (from 0) sleeps max(1, n * this) times as long
+//   instance_wise_delay_multiplier  instance n (from 0) sleeps max(1, n * this) times as long
 //   creation_delay_sec              sleep that long in loading
-//   response_parameters             "true": each response carries param0 (string), param1 (int), param2 (bool)
+//   response_parameters             "true": responses carry param0 (string), param1 (int), param2
 //   input_byte_size_counter         "true": a metric of that name counts the bytes that came in
 // Start at TRITONBACKEND_ModelInstanceExecute.
 #include <pthread.h>

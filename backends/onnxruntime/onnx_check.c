@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Compares a configuration with its model, in Triton's words where they disagree, and collects what execution needs:
-// the outputs in response order and the batch inputs. See onnx_model.h.
+// Compares a configuration with its model, in Triton's words where they disagree, and collects what
+// execution needs: the outputs in response order and the batch inputs. See onnx_model.h.
 #include "backends/onnxruntime/onnx_model.h"
 
 #include <stdlib.h>
@@ -187,7 +187,8 @@ static TRITONSERVER_Error *check_input(struct onnx_model *m, const struct model_
     return t->dim_count == 0 ? check_scalar(m, t, shape) : check_dims(m, t, shape, false);
 }
 
-// START, END, READY and CORRID of a sequence batcher come as inputs that the configuration's list of inputs does not have.
+// START, END, READY and CORRID of a sequence batcher come as inputs that the configuration's list
+// of inputs does not have.
 static TRITONSERVER_Error *count_sequence_inputs(const struct onnx_model *m, uint32_t *count)
 {
     const struct json_node *sequence = json_get(m->config.root, "sequence_batching");

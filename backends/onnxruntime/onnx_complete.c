@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Completes a configuration from the model: inputs or outputs that it leaves out, the batch limit, and a dynamic batcher
-// for models that batch. One that names inputs and outputs is left alone. See onnx_model.h.
+// Completes a configuration from the model: inputs or outputs that it leaves out, the batch limit,
+// and a dynamic batcher for models that batch. One that names inputs and outputs is left alone. See
+// onnx_model.h.
 #include "backends/onnxruntime/onnx_model.h"
 
 static uint32_t array_count(const struct json_node *root, const char *key)

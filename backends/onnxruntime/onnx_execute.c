@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs a batch: gathers inputs, runs the session, hands out the outputs.
 //
-// Copies are made only where there is no other way. The input of a batch of one request is used where it lies, if it is in
-// one piece and aligned for its type; the output of one request is computed straight into the response's memory, if its shape
-// is known before the run (the batch dimension may be open). Otherwise inputs are joined in memory
-// that the instance keeps, and ONNX Runtime's outputs are copied out once.
-// Start at onnx_execute(). See onnx_model.h; strings and ragged batches are in onnx_values.c.
+// Copies are made only where there is no other way. The input of a batch of one request is used
+// where it lies, if it is in one piece and aligned for its type; the output of one request is
+// computed straight into the response's memory, if its shape is known before the run (the batch
+// dimension may be open). Otherwise inputs are joined in memory that the instance keeps, and ONNX
+// Runtime's outputs are copied out once. Start at onnx_execute(). See onnx_model.h; strings and
+// ragged batches are in onnx_values.c.
 #include "backends/onnxruntime/onnx_execute.h"
 
 #include "base/mem.h"
@@ -294,7 +295,8 @@ static bool shape_known(const struct onnx_instance *s, const struct onnx_tensor 
     return true;
 }
 
-// Lets the run write an output into the response itself. Leaves `out->direct` false where that cannot be.
+// Lets the run write an output into the response itself. Leaves `out->direct` false where that
+// cannot be.
 static TRITONSERVER_Error *try_direct(struct onnx_instance *s, struct output_slot *out,
                                       struct ort_value **value)
 {
@@ -325,8 +327,8 @@ static TRITONSERVER_Error *try_direct(struct onnx_instance *s, struct output_slo
 
 static TRITONSERVER_Error *plan_outputs(struct onnx_instance *s)
 {
-    // Responses list their outputs in the order in which they were made; so once one has to wait for
-    // the run, those after it wait too.
+    // Responses list their outputs in the order in which they were made; so once one has to wait
+    // for the run, those after it wait too.
     bool direct = true;
     for (uint32_t i = 0; i < s->model->response_count; i++) {
         const struct onnx_output *output = &s->model->responses[i];

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What onnx_execute.c and onnx_values.c share: the state of an instance. Thread: owner (the instance's thread).
+// What onnx_execute.c and onnx_values.c share: the state of an instance. Thread: owner (the
+// instance's thread).
 #ifndef NEREID_BACKENDS_ONNXRUNTIME_ONNX_EXECUTE_H
 #define NEREID_BACKENDS_ONNXRUNTIME_ONNX_EXECUTE_H
 
@@ -46,7 +47,8 @@ struct onnx_instance {
 NRD_MUST_USE TRITONSERVER_Error *onnx_wrap(struct onnx_instance *s, const void *data, uint64_t size,
                                            const int64_t *dims, uint32_t dim_count, int element,
                                            struct ort_value **value);
-// A string tensor of the whole batch. A request whose strings are broken is answered; its place has empty strings.
+// A string tensor of the whole batch. A request whose strings are broken is answered; its place has
+// empty strings.
 NRD_MUST_USE TRITONSERVER_Error *onnx_gather_strings(struct onnx_instance *s, const char *name,
                                                      const int64_t *dims, uint32_t dim_count,
                                                      struct scratch *scratch,

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // A model of this backend: one session, shared by all instances, and what is known of its tensors.
 //
-// One session is enough: ONNX Runtime lets any number of threads run it at once, each run has its own values, and the weights
-// and the thread pool exist once instead of once an instance (docs/decisions/0004-onnxruntime-one-session.md).
+// One session is enough: ONNX Runtime lets any number of threads run it at once, each run has its
+// own values, and the weights and the thread pool exist once instead of once an instance
+// (docs/decisions/0004-onnxruntime-one-session.md).
 //
 //   onnx_model.c     finds the file, makes the session, reads its tensors
 //   onnx_complete.c  fills in a configuration that leaves tensors or the batch limit open
@@ -77,7 +78,8 @@ NRD_MUST_USE TRITONSERVER_Error *onnx_model_create(TRITONBACKEND_Model *handle,
                                                    struct onnx_model **model);
 void onnx_model_destroy(struct onnx_model *model);
 
-// Completes the configuration and hands it to the host. `*changed` tells whether it must be read anew.
+// Completes the configuration and hands it to the host. `*changed` tells whether it must be read
+// anew.
 NRD_MUST_USE TRITONSERVER_Error *onnx_complete(struct onnx_model *m, TRITONBACKEND_Model *handle,
                                                bool *changed);
 // INVALID_ARG with Triton's text where the configuration and the model disagree; then fills in

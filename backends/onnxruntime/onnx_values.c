@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // String tensors and ragged batches. See onnx_execute.h.
 //
-// A BYTES tensor is a run of elements, each led by its length in four bytes (little endian); ONNX Runtime keeps strings as
-// objects. Bytes pass through as they are, zeros among them.
+// A BYTES tensor is a run of elements, each led by its length in four bytes (little endian); ONNX
+// Runtime keeps strings as objects. Bytes pass through as they are, zeros among them.
 #include "backends/onnxruntime/onnx_execute.h"
 
 // ---- strings in ----
@@ -302,7 +302,8 @@ TRITONSERVER_Error *onnx_gather_ragged(struct onnx_instance *s, const struct rag
     return NULL;
 }
 
-// The shape of one request's part: the configuration's, open dimensions taken from the source input.
+// The shape of one request's part: the configuration's, open dimensions taken from the source
+// input.
 static TRITONSERVER_Error *scatter_shape(struct onnx_instance *s, uint32_t index,
                                          const struct onnx_output *output, int64_t *dims,
                                          uint32_t *dim_count)

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// onnxruntime: serves ONNX models on ONNX Runtime, on the CPU. The entry points; what they do is in onnx_model.h.
+// onnxruntime: serves ONNX models on ONNX Runtime, on the CPU. The entry points; what they do is in
+// onnx_model.h.
 //
-// A model is <model>/<version>/model.onnx (or default_model_filename), a file or a directory that holds model.onnx.
-// Parameters of the model, as Triton's own backend takes them:
+// A model is <model>/<version>/model.onnx (or default_model_filename), a file or a directory that
+// holds model.onnx. Parameters of the model, as Triton's own backend takes them:
 //   intra_op_thread_count, inter_op_thread_count, execution_mode (0 sequential, 1 parallel)
 //   enable_mem_arena, enable_mem_pattern, memory.enable_memory_arena_shrinkage
 //   session.*, optimization.*, ep.*   passed to ONNX Runtime under their names

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The part of ONNX Runtime's C interface that this backend uses, stated as what it is in memory: OrtGetApiBase() returns a
-// pair of functions, GetApi(version) a table of function pointers whose order never changes; versions only append. So a
-// function is its place in the table and its signature, and this list is all that is needed to call
-// the library of any package, without that package's header (docs/decisions/0003-onnxruntime-abi.md).
+// The part of ONNX Runtime's C interface that this backend uses, stated as what it is in memory:
+// OrtGetApiBase() returns a pair of functions, GetApi(version) a table of function pointers whose
+// order never changes; versions only append. So a function is its place in the table and its
+// signature, and this list is all that is needed to call the library of any package, without that
+// package's header (docs/decisions/0003-onnxruntime-abi.md).
 //
 // Each line: place, return type, name here, arguments. Functions that return a struct ort_status *
 // return NULL on success; anything else is owned by the caller (release_status).

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Finds and opens ONNX Runtime's library, once for the process, and holds its environment.
 //
-// Looked for, in this order; the first two are explicit, so if they name something that cannot be opened, that is an error:
+// Looked for, in this order; the first two are explicit, so if they name something that cannot be
+// opened, that is an error:
 //   1. the setting library-path (--backend-config=onnxruntime,library-path=PATH)
 //   2. the environment variable NEREID_ONNXRUNTIME
 //   3. the directory of the backend
@@ -30,12 +31,12 @@ struct ort_library {
 NRD_MUST_USE TRITONSERVER_Error *ort_library_init(struct ort_library *library,
                                                   TRITONBACKEND_Backend *backend,
                                                   const struct backend_settings *settings);
-// Ends the environment; all sessions are gone. The code of the library stays in the process: it does
-// not survive being unloaded.
+// Ends the environment; all sessions are gone. The code of the library stays in the process: it
+// does not survive being unloaded.
 void ort_library_fini(struct ort_library *library);
 
-// Turns a status of the library into an error, "onnx runtime error CODE: TEXT". Takes `status`; NULL gives NULL.
-// Thread: any.
+// Turns a status of the library into an error, "onnx runtime error CODE: TEXT". Takes `status`;
+// NULL gives NULL. Thread: any.
 NRD_MUST_USE TRITONSERVER_Error *ort_error(const struct ort_library *library,
                                            struct ort_status *status);
 // Whether the library was built with an execution provider. Thread: any.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// A host in a few hundred lines: the part of the Triton interfaces that our backends call, over plain structs that a test
-// fills and inspects. Any call can be made to fail (host_fail). Each test program includes this once; it is linked with
-// -rdynamic, so a backend that it opens finds these functions as it would find the server's.
+// A host in a few hundred lines: the part of the Triton interfaces that our backends call, over
+// plain structs that a test fills and inspects. Any call can be made to fail (host_fail). Each test
+// program includes this once; it is linked with -rdynamic, so a backend that it opens finds these
+// functions as it would find the server's.
 #ifndef NEREID_TESTS_UNIT_BACKENDS_HOST_H
 #define NEREID_TESTS_UNIT_BACKENDS_HOST_H
 

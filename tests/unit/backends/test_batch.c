@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// backends/common: a batch on its way, and the reading of configurations, in a host made of plain structs.
+// backends/common: a batch on its way, and the reading of configurations, in a host made of plain
+// structs.
 #include "tests/unit/backends/host.h"
 
 #include "backends/common/batch.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// backends/onnxruntime, opened as it is built. Needs ONNX Runtime's library, as NEREID_ONNXRUNTIME names it or where the
-// backend finds it; without, all of it is skipped.
+// backends/onnxruntime, opened as it is built. Needs ONNX Runtime's library, as NEREID_ONNXRUNTIME
+// names it or where the backend finds it; without, all of it is skipped.
 #include "tests/unit/backends/plugin.h"
 
 #include <stdlib.h>
