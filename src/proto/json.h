@@ -8,7 +8,7 @@
 #include "base/str.h"
 #include "proto/message.h"
 
-// Appends `message` as JSON: names as in the .proto file, in the order declared there; default values and empty lists printed; unset
+// Appends `message` as JSON: names as in the .proto file, in the order declared there (scalars of a oneof last); default values and empty lists printed; unset
 // sub-messages and oneofs absent; enums by name (by number when unknown); 64-bit integers as numbers, but as strings where
 // `quoted` (may be NULL) says so; maps as objects in order of their keys; bytes in base64; floats that are whole numbers
 // without a fraction; NaN and infinities as strings. Memory failure shows in `out`.

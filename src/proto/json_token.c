@@ -288,7 +288,8 @@ bool json_scan_key(struct json_scanner *s, bool first, bool *closed)
             str_append_char(&s->text, *s->at++);
         }
     } else {
-        return fail_here(s, "Expected an object key or }.");
+        return is_token_start(c) ? fail(s, "Expected an object key or }.")
+                                 : fail_here(s, "Expected an object key or }.");
     }
     skip_space(s);
     return take(s, ':') || fail(s, "Expected : between key:value pair.");

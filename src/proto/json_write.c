@@ -163,24 +163,41 @@ static void write_list(struct writer *w, const ProtobufCMessage *message,
     json_array_end(&w->json);
 }
 
+static bool is_scalar_of_oneof(const ProtobufCFieldDescriptor *field)
+{
+    return proto_is_oneof(field) && field->type != PROTOBUF_C_TYPE_MESSAGE;
+}
+
+static void write_field(struct writer *w, const ProtobufCMessage *message,
+                        const ProtobufCFieldDescriptor *field)
+{
+    json_key(&w->json, field->name);
+    if (proto_is_map(message->descriptor, field)) {
+        write_map(w, message, field);
+    } else if (field->label == PROTOBUF_C_LABEL_REPEATED) {
+        write_list(w, message, field);
+    } else {
+        write_value(w, message->descriptor, field, proto_member(message, field));
+    }
+}
+
+// As declared, but scalars of a oneof come last: protobuf lays out all defaults first, and those have none.
 static void write_message(struct writer *w, const ProtobufCMessage *message)
 {
     const ProtobufCMessageDescriptor *type = message->descriptor;
     json_object_begin(&w->json);
     for (unsigned i = 0; i < type->n_fields; i++) {
         const ProtobufCFieldDescriptor *field = proto_declared(type, i);
-        bool always = field->label == PROTOBUF_C_LABEL_REPEATED ||
-                      (field->type != PROTOBUF_C_TYPE_MESSAGE && !proto_is_oneof(field));
-        if (!always && !proto_is_set(message, field)) {
-            continue;
+        bool always =
+            field->label == PROTOBUF_C_LABEL_REPEATED || field->type != PROTOBUF_C_TYPE_MESSAGE;
+        if (!is_scalar_of_oneof(field) && (always || proto_is_set(message, field))) {
+            write_field(w, message, field);
         }
-        json_key(&w->json, field->name);
-        if (proto_is_map(type, field)) {
-            write_map(w, message, field);
-        } else if (field->label == PROTOBUF_C_LABEL_REPEATED) {
-            write_list(w, message, field);
-        } else {
-            write_value(w, type, field, proto_member(message, field));
+    }
+    for (unsigned i = 0; i < type->n_fields; i++) {
+        const ProtobufCFieldDescriptor *field = proto_declared(type, i);
+        if (is_scalar_of_oneof(field) && proto_is_set(message, field)) {
+            write_field(w, message, field);
         }
     }
     json_object_end(&w->json);
