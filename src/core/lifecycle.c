@@ -5,6 +5,7 @@
 // only a poll takes several, and only one poll runs at a time, so none waits for another in a circle.
 #include "core/lifecycle.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -328,6 +329,44 @@ static bool look_at_candidate(struct lifecycle *lifecycle, const struct candidat
     return good;
 }
 
+struct looks {
+    struct lifecycle *lifecycle;
+    const struct candidate *candidates;
+    struct load_list *found; // one a candidate: nothing, or its load
+    _Atomic bool good;
+};
+
+static void run_look(void *arg, size_t i)
+{
+    struct looks *looks = arg;
+    if (!look_at_candidate(looks->lifecycle, &looks->candidates[i], &looks->found[i])) {
+        atomic_store(&looks->good, false);
+    }
+}
+
+// Looks at all candidates, on several threads; what has to be loaded goes to `loads`, in their order.
+static bool look_at_all(struct lifecycle *lifecycle, const struct candidate_list *candidates,
+                        struct load_list *loads)
+{
+    struct looks looks = {.lifecycle = lifecycle, .candidates = candidates->items};
+    looks.found = mem_calloc(candidates->count + 1, sizeof(*looks.found));
+    loads->items = mem_calloc(candidates->count + 1, sizeof(*loads->items));
+    if (looks.found == NULL || loads->items == NULL) {
+        mem_free(looks.found);
+        return false;
+    }
+    atomic_init(&looks.good, true);
+    lifecycle_run_parallel(lifecycle, candidates->count, run_look, &looks);
+    for (size_t i = 0; i < candidates->count; i++) {
+        if (looks.found[i].count > 0) {
+            loads->items[loads->count++] = looks.found[i].items[0];
+        }
+        mem_free(looks.found[i].items);
+    }
+    mem_free(looks.found);
+    return atomic_load(&looks.good);
+}
+
 // Brings the table in line with the repositories. False if not all models could be read.
 static bool poll_all(struct lifecycle *lifecycle)
 {
@@ -342,9 +381,7 @@ static bool poll_all(struct lifecycle *lifecycle)
     map_init(&candidates.by_name);
     good = list_candidates(&repos, &candidates) && good;
     struct load_list loads = {0};
-    for (size_t i = 0; i < candidates.count; i++) {
-        good = look_at_candidate(lifecycle, &candidates.items[i], &loads) && good;
-    }
+    good = look_at_all(lifecycle, &candidates, &loads) && good;
     retire_missing(lifecycle, &candidates);
     lifecycle_run_loads(lifecycle, loads.items, loads.count);
     finish_loads(lifecycle, &loads);

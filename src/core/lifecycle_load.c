@@ -264,25 +264,11 @@ static void finish(struct lifecycle *lifecycle, struct load *load)
 
 struct crew {
     struct lifecycle *lifecycle;
-    struct load *loads;
     size_t count;
-    _Atomic size_t next; // load
+    void (*fn)(void *arg, size_t i);
+    void *arg;
+    _Atomic size_t next;
 };
-
-// The next version that nobody has taken yet.
-static struct version *take(struct crew *crew, struct load **load)
-{
-    for (size_t i = atomic_load(&crew->next); i < crew->count; i = atomic_load(&crew->next)) {
-        struct load *at = &crew->loads[i];
-        size_t k = at->status == NULL ? atomic_fetch_add(&at->next, 1) : at->version_count;
-        if (k < at->version_count) {
-            *load = at;
-            return at->versions[k];
-        }
-        atomic_compare_exchange_strong(&crew->next, &i, i + 1);
-    }
-    return NULL;
-}
 
 static void work(void *arg)
 {
@@ -294,10 +280,9 @@ static void work(void *arg)
     }
     lifecycle->load_slots--;
     pthread_mutex_unlock(&lifecycle->mutex);
-    struct load *load = NULL;
-    for (struct version *version = take(crew, &load); version != NULL;
-         version = take(crew, &load)) {
-        load_version(lifecycle, load, version);
+    for (size_t i = atomic_fetch_add(&crew->next, 1); i < crew->count;
+         i = atomic_fetch_add(&crew->next, 1)) {
+        crew->fn(crew->arg, i);
     }
     pthread_mutex_lock(&lifecycle->mutex);
     lifecycle->load_slots++;
@@ -307,17 +292,13 @@ static void work(void *arg)
 
 #define MAX_LOAD_THREADS 64
 
-void lifecycle_run_loads(struct lifecycle *lifecycle, struct load *loads, size_t count)
+void lifecycle_run_parallel(struct lifecycle *lifecycle, size_t count,
+                            void (*fn)(void *arg, size_t i), void *arg)
 {
-    struct crew crew = {.lifecycle = lifecycle, .loads = loads, .count = count};
-    size_t versions = 0;
-    for (size_t i = 0; i < count; i++) {
-        loads[i].status = prepare(lifecycle, &loads[i]);
-        versions += loads[i].status == NULL ? loads[i].version_count : 0;
-    }
+    struct crew crew = {.lifecycle = lifecycle, .count = count, .fn = fn, .arg = arg};
     size_t wanted = lifecycle->server->options->load_thread_count;
     wanted = wanted < 1 ? 1 : wanted > MAX_LOAD_THREADS ? MAX_LOAD_THREADS : wanted;
-    wanted = versions < wanted ? versions : wanted;
+    wanted = count < wanted ? count : wanted;
     struct thread threads[MAX_LOAD_THREADS] = {0};
     size_t started = 0;
     while (started < wanted) {
@@ -328,13 +309,56 @@ void lifecycle_run_loads(struct lifecycle *lifecycle, struct load *loads, size_t
         }
         started++;
     }
-    if (started == 0 && versions > 0) {
+    if (started == 0 && count > 0) {
         work(&crew); // slower, on the caller's thread
     }
     for (size_t i = 0; i < started; i++) {
         thread_join(&threads[i]);
     }
-    for (size_t i = 0; i < count; i++) {
-        finish(lifecycle, &loads[i]);
+}
+
+// One version of one load.
+struct load_step {
+    struct load *load;
+    struct version *version;
+};
+struct load_plan {
+    struct lifecycle *lifecycle;
+    struct load_step *steps;
+};
+
+static void run_step(void *arg, size_t i)
+{
+    const struct load_plan *plan = arg;
+    struct load *load = plan->steps[i].load;
+    load_version(plan->lifecycle, load, plan->steps[i].version);
+    if (atomic_fetch_sub(&load->left, 1) == 1) {
+        finish(plan->lifecycle, load);
     }
+}
+
+void lifecycle_run_loads(struct lifecycle *lifecycle, struct load *loads, size_t count)
+{
+    size_t versions = 0;
+    for (size_t i = 0; i < count; i++) {
+        loads[i].status = prepare(lifecycle, &loads[i]);
+        atomic_init(&loads[i].left, loads[i].version_count);
+        versions += loads[i].version_count;
+    }
+    struct load_plan plan = {lifecycle, mem_calloc(versions + 1, sizeof(*plan.steps))};
+    size_t steps = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (plan.steps == NULL && loads[i].status == NULL) {
+            loads[i].status = status_no_memory();
+        }
+        if (loads[i].status != NULL) {
+            finish(lifecycle, &loads[i]);
+            continue;
+        }
+        for (size_t k = 0; k < loads[i].version_count; k++) {
+            plan.steps[steps++] = (struct load_step){&loads[i], loads[i].versions[k]};
+        }
+    }
+    lifecycle_run_parallel(lifecycle, steps, run_step, &plan);
+    mem_free(plan.steps);
 }
