@@ -162,7 +162,8 @@ static void take_head(struct connection *c)
     if (end == NULL) {
         return;
     }
-    char *length = strcasestr(c->head, "\r\ncontent-length:"); // not Inference-Header-Content-Length
+    char *length =
+        strcasestr(c->head, "\r\ncontent-length:"); // not Inference-Header-Content-Length
     size_t body = length == NULL ? 0 : strtoul(length + 17, NULL, 10);
     c->left = body - (c->head_size - (size_t)(end + 4 - c->head));
 }
