@@ -174,20 +174,16 @@ static struct nrd_status *complete_tensorflow(Inference__ModelConfig *config,
                : set_if_empty(&config->default_model_filename, known->file);
 }
 
-// A model told by its content gets a platform and no file, one told by its backend both.
+// LibTorch is the platform unless the configuration or the content says otherwise; a file's name alone does not.
 static struct nrd_status *complete_pytorch(Inference__ModelConfig *config,
                                            const struct platform *told_by_content)
 {
-    if (told_by_content != NULL) {
-        NRD_TRY(set(&config->platform, told_by_content->platform));
-    }
-    if (config->platform[0] == '\0') {
-        NRD_TRY(set(&config->platform, PLATFORM_LIBTORCH));
-        return set_if_empty(&config->default_model_filename, "model.pt");
-    }
-    return strcmp(config->platform, PLATFORM_AOTI) == 0
-               ? set_if_empty(&config->default_model_filename, "model.pt2")
-               : NULL;
+    NRD_TRY(set_if_empty(&config->platform,
+                         told_by_content != NULL ? told_by_content->platform : PLATFORM_LIBTORCH));
+    const struct platform *known = of_platform(config->platform);
+    return known == NULL || strcmp(known->backend, BACKEND_PYTORCH) != 0
+               ? NULL
+               : set_if_empty(&config->default_model_filename, known->file);
 }
 
 static bool is_plan_name(const char *name)

@@ -81,8 +81,8 @@ struct config_devices {
 };
 
 // Gives the model at least one instance group, and each group its name, kind, count and gpus. `preferred` (of the backend's
-// attributes, may be NULL) is borrowed. With gpu_fallback_cpu a KIND_GPU group becomes KIND_CPU with as many instances as it asked
-// for, and that is logged as a warning. Ensembles are left alone.
+// attributes, may be NULL) is borrowed. With gpu_fallback_cpu a KIND_GPU group, or a KIND_AUTO group that lists GPUs,
+// becomes KIND_CPU with as many instances as it asked for (count times listed GPUs), and that is logged as a warning. Ensembles are left alone.
 NRD_MUST_USE struct nrd_status *
 config_normalize_instances(Inference__ModelConfig *config, const struct config_devices *devices,
                            Inference__ModelInstanceGroup *const *preferred, size_t preferred_count);
