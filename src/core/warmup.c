@@ -134,44 +134,38 @@ static struct nrd_status *make_data(struct sample *sample, const char *name,
                                     const Inference__ModelWarmup__Input *input, bool text,
                                     size_t size, struct slice *bytes)
 {
-    char *made = NULL;
-    switch (input->input_data_type_case) {
-    case INFERENCE__MODEL_WARMUP__INPUT__INPUT_DATA_TYPE_ZERO_DATA:
-    case INFERENCE__MODEL_WARMUP__INPUT__INPUT_DATA_TYPE_RANDOM_DATA:
-        made = arena_calloc(&sample->arena, 1, size + 1);
-        if (made == NULL) {
-            return status_no_memory();
-        }
-        // Random lengths would not make BYTES elements: those stay empty.
-        for (size_t i = 0; i < size && !text &&
-                           input->input_data_type_case ==
-                               INFERENCE__MODEL_WARMUP__INPUT__INPUT_DATA_TYPE_RANDOM_DATA;
-             i++) {
-            made[i] = (char)(random() >> 7);
-        }
-        *bytes = slice_make(made, size);
-        return NULL;
-    case INFERENCE__MODEL_WARMUP__INPUT__INPUT_DATA_TYPE_INPUT_DATA_FILE:
+    if (input->input_data_type_case ==
+        INFERENCE__MODEL_WARMUP__INPUT__INPUT_DATA_TYPE_INPUT_DATA_FILE) {
         NRD_TRY(read_data_file(sample, input->input_data_file, bytes));
-        if (text) {
-            return NULL;
-        }
-        if (bytes->len < size) {
+        if (!text && bytes->len < size) {
             return status_new(
                 NRD_INVALID_ARG,
                 "[request id: <id_unknown>] warmup setting expects %zu bytes, but the "
                 "data provided from %sonly has %zu bytes",
                 size, input->input_data_file, bytes->len);
         }
-        bytes->len = size;
+        bytes->len = text ? bytes->len : size;
         return NULL;
-    case INFERENCE__MODEL_WARMUP__INPUT__INPUT_DATA_TYPE__NOT_SET:
-    default:
+    }
+    bool random_data =
+        input->input_data_type_case == INFERENCE__MODEL_WARMUP__INPUT__INPUT_DATA_TYPE_RANDOM_DATA;
+    if (!random_data &&
+        input->input_data_type_case != INFERENCE__MODEL_WARMUP__INPUT__INPUT_DATA_TYPE_ZERO_DATA) {
         return status_new(NRD_INVALID_ARG,
                           "[request id: <id_unknown>] warmup setting expects input '%s' to have "
                           "input_data_type set",
                           name);
     }
+    char *made = arena_calloc(&sample->arena, 1, size + 1);
+    if (made == NULL) {
+        return status_no_memory();
+    }
+    // Random lengths would not make BYTES elements: those stay empty.
+    for (size_t i = 0; i < size && random_data && !text; i++) {
+        made[i] = (char)(random() >> 7);
+    }
+    *bytes = slice_make(made, size);
+    return NULL;
 }
 
 static struct nrd_status *data_size(const char *name, const Inference__ModelWarmup__Input *input,
