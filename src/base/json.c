@@ -21,16 +21,15 @@ enum { DEPTH_MAX = 1000 };
 #define REASON_VALUE "Invalid value."
 #define REASON_NAME "Missing a name for object member."
 #define REASON_COLON "Missing a colon after a name of object member."
-#define REASON_MEMBER_END "Missing a comma or } after an object member."
-#define REASON_ELEMENT_END "Missing a comma or ] after an array element."
+#define REASON_MEMBER_END "Missing a comma or '}' after an object member."
+#define REASON_ELEMENT_END "Missing a comma or ']' after an array element."
 #define REASON_HEX "Incorrect hex digit after \\u escape in string."
 #define REASON_SURROGATE "The surrogate pair in string is invalid."
 #define REASON_ESCAPE "Invalid escape character in string."
 #define REASON_QUOTE "Missing a closing quotation mark in string."
-#define REASON_ENCODING "Invalid encoding in string."
 #define REASON_TOO_BIG "Number too big to be stored in double."
-#define REASON_FRACTION "Missing fraction part in number."
-#define REASON_EXPONENT "Missing exponent in number."
+#define REASON_FRACTION "Miss fraction part in number."
+#define REASON_EXPONENT "Miss exponent in number."
 #define REASON_DEPTH "The nesting is deeper than 1000 levels."
 #define REASON_SIZE "The document is larger than 4 GiB."
 #define REASON_MEMORY "Out of memory."
@@ -223,8 +222,8 @@ static bool unescape(struct reader *r, const char *start, struct json_node *node
             node->span = (uint32_t)(to - text);
             return true;
         }
-        if (*r->at != '\\') {
-            return fail(r, REASON_ENCODING);
+        if (*r->at != '\\') { // a control character, for which the peer has this text
+            return fail(r, REASON_ESCAPE);
         }
         if (!read_escape(r, &to)) {
             return false;

@@ -7,7 +7,7 @@
 // unsigned, negative integer, double. With JSON_NAN also NaN, Inf, -Inf, Infinity, -Infinity. Depth limit 1000, far above
 // what Triton refuses itself (100 levels of a tensor's data, in its own words).
 // Errors have Triton's texts: "failed to parse the request JSON buffer: Invalid value. at 0" is made by the caller from
-// json_error's reason ("Invalid value.", "Missing a comma or } after an object member.", "The document is empty.", ...)
+// json_error's reason ("Invalid value.", "Missing a comma or '}' after an object member.", "The document is empty.", ...)
 // and its byte offset. Start at json_parse() and json_get(). Thread: owner of the arena.
 #ifndef NEREID_BASE_JSON_H
 #define NEREID_BASE_JSON_H

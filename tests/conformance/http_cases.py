@@ -118,6 +118,13 @@ def infer_cases():
         "infer_inputs_object": raw_json("id_f32", '{"inputs":{}}'), "infer_inputs_null": raw_json("id_f32", '{"inputs":null}'),
         "infer_empty_body": raw_json("id_f32", ""), "infer_not_json": raw_json("id_f32", "hello"),
         "infer_truncated": raw_json("id_f32", '{"inputs":[{"name":"INPUT0"'), "infer_array": raw_json("id_f32", "[1]"),
+        "infer_truncated_array": raw_json("id_f32", '{"inputs":[1'), "infer_no_colon": raw_json("id_f32", '{"inputs" 1}'),
+        "infer_no_comma": raw_json("id_f32", '{"a":[1 2]}'), "infer_no_name": raw_json("id_f32", '{1:2}'),
+        "infer_bad_escape": raw_json("id_f32", '{"a":"\\x"}'), "infer_bad_hex": raw_json("id_f32", '{"a":"\\u12g4"}'),
+        "infer_no_quote": raw_json("id_f32", '{"a":"b'), "infer_bad_number": raw_json("id_f32", '{"a":1.}'),
+        "infer_bad_exponent": raw_json("id_f32", '{"a":1e}'), "infer_half_surrogate": raw_json("id_f32", '{"a":"\\ud800"}'),
+        "infer_trailing_comma": raw_json("id_f32", '{"inputs":[],}'), "infer_control_character": raw_json("id_f32", b'{"a":"\x01"}'),
+        "infer_spaces": raw_json("id_f32", "   "), "infer_bom": raw_json("id_f32", b"\xef\xbb\xbf{}"),
         "infer_trailing": raw_json("id_f32", '{"inputs":[]} x'), "infer_number": raw_json("id_f32", "5"),
         "infer_name_missing": raw_json("id_f32", '{"inputs":[{"shape":[2],"datatype":"FP32","data":[1,2]}]}'),
         "infer_shape_missing": raw_json("id_f32", '{"inputs":[{"name":"INPUT0","datatype":"FP32","data":[1,2]}]}'),
@@ -275,3 +282,8 @@ def binary_cases():
 
 
 CASES = {**service_cases(), **infer_cases(), **binary_cases()}
+
+# What ends the peer's process (seen: SIGFPE); sent to Nereid alone, with the reply that it gives.
+DEADLY = {
+    "classify_bytes": (400, b"class result not available for output due to unsupported type 'BYTES'"),
+}
