@@ -175,6 +175,7 @@ $(B)/bench/%: $(B)/obj/bench/%.o $(call libs_for,core)
 .PHONY: bench-programs
 bench-programs: $(bench_programs)
 
+.SECONDARY:
 .PHONY: unit test-programs
 unit: $(unit_programs)
 	$(q)$(PYTHON) tools/run_tests.py --unit $(unit_programs)
