@@ -416,14 +416,15 @@ static TRITONSERVER_Error *refuse_gpu(const struct onnx_model *m)
     return NULL;
 }
 
+typedef TRITONSERVER_Error *(*option_fn)(struct onnx_model *m, struct ort_session_options *o);
+
 static TRITONSERVER_Error *make_session(struct onnx_model *m)
 {
     struct ort_session_options *o = NULL;
     ORT_TRY(m->library, m->library->fn.create_session_options(&o));
     TRITONSERVER_Error *error = set_optimization(m, o);
-    TRITONSERVER_Error *(*const steps[])(struct onnx_model *, struct ort_session_options *) = {
-        set_threads, set_memory, set_entries, set_accelerators, set_custom_ops,
-    };
+    static const option_fn steps[] = {set_threads, set_memory, set_entries, set_accelerators,
+                                      set_custom_ops};
     for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]) && error == NULL; i++) {
         error = steps[i](m, o);
     }

@@ -319,7 +319,7 @@ static TRITONSERVER_Error *scatter_shape(struct onnx_instance *s, uint32_t index
         dims[count++] = shape.dims[i];
     }
     for (uint32_t i = 0; i < count; i++) {
-        if (dims[i] == -1 && i < in.dim_count) {
+        if (i < in.dim_count && dims[i] == -1) {
             dims[i] = in.dims[i];
         }
     }

@@ -56,6 +56,9 @@ TRITONSERVER_Error *TRITONBACKEND_GetBackendAttribute(TRITONBACKEND_Backend *bac
                                                       TRITONBACKEND_BackendAttribute *attributes)
 {
     (void)backend;
+    // Where there are GPUs, a model that names no instance group would be given to them.
+    BACKEND_TRY(TRITONBACKEND_BackendAttributeAddPreferredInstanceGroup(
+        attributes, TRITONSERVER_INSTANCEGROUPKIND_CPU, 0, NULL, 0));
     return TRITONBACKEND_BackendAttributeSetParallelModelInstanceLoading(attributes, true);
 }
 

@@ -283,6 +283,17 @@ TRITONSERVER_Error *TRITONBACKEND_BackendAttributeSetParallelModelInstanceLoadin
     (void)enabled;
     return NULL;
 }
+TRITONSERVER_Error *TRITONBACKEND_BackendAttributeAddPreferredInstanceGroup(
+    TRITONBACKEND_BackendAttribute *backend_attributes, const TRITONSERVER_InstanceGroupKind kind,
+    const uint64_t count, const uint64_t *device_ids, const uint64_t id_count)
+{
+    (void)backend_attributes;
+    (void)kind;
+    (void)count;
+    (void)device_ids;
+    (void)id_count;
+    return NULL;
+}
 TRITONSERVER_Error *TRITONBACKEND_ModelName(TRITONBACKEND_Model *model, const char **name)
 {
     *name = model->name;
