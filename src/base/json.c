@@ -547,8 +547,8 @@ bool json_parse(struct arena *arena, struct slice text, unsigned flags,
         *error = (struct json_error){.reason = REASON_SIZE};
         return false;
     }
-    if (text.len >= 3 && memcmp(text.ptr, "\xef\xbb\xbf", 3) == 0) {
-        r.at += 3; // a byte order mark
+    for (const char *mark = "\xef\xbb\xbf"; *mark != '\0'; mark++) {
+        consume(&r, *mark); // a byte order mark, whole or in part, as the peer takes it
     }
     skip_space(&r);
     char first = peek(&r);

@@ -244,6 +244,9 @@ static void json_ends_at_a_nul_and_skips_a_byte_order_mark(void **state)
     assert_false(json_parse(&arena, SLICE("\"a\0\""), JSON_NAN, &root, &error));
     assert_string_equal(error.reason, "Missing a closing quotation mark in string.");
     assert_true(json_parse(&arena, SLICE("\xef\xbb\xbf{}"), JSON_NAN, &root, &error));
+    assert_true(json_parse(&arena, SLICE("\xef\xbf{}"), JSON_NAN, &root, &error));
+    assert_false(json_parse(&arena, SLICE("\xbb\xef"), JSON_NAN, &root, &error));
+    assert_int_equal(error.offset, 1);
     assert_false(json_parse(&arena, SLICE("\xef\xbb\xbfx"), JSON_NAN, &root, &error));
     assert_int_equal(error.offset, 3);
 }
