@@ -77,10 +77,16 @@ size_t number_write_u64(char *to, uint64_t value)
 
 // ---- shortest decimal ----
 
+// floor(value / 2^bits); what a shift of a negative value does is left to the compiler by the standard.
+static int floor_div_pow2(int value, unsigned bits)
+{
+    return value >= 0 ? value >> bits : -1 - ((-1 - value) >> bits);
+}
+
 // floor(log2(10^e)), for |e| up to 1233.
 static int floor_log2_pow10(int e)
 {
-    return (e * 1741647) >> 19;
+    return floor_div_pow2(e * 1741647, 19);
 }
 
 // The upper 64 bits of g * c / 2^64, the lowest of them set when any bit below is: "round to odd".
@@ -105,7 +111,7 @@ static struct decimal shortest(uint64_t fraction, unsigned biased)
     bool closer_below = fraction == 0 && biased > 1; // the gap below is half of that above
 
     // The interval of what rounds to the double, times 4 and 10^-k, where 10^k is about its width.
-    int k = (q * 1262611 - (closer_below ? 524031 : 0)) >> 22;
+    int k = floor_div_pow2(q * 1262611 - (closer_below ? 524031 : 0), 22);
     int h = q + floor_log2_pow10(-k) + 1;
     uint64_t high = number_pow10[-k - NUMBER_POW10_MIN].high;
     uint64_t low = number_pow10[-k - NUMBER_POW10_MIN].low;

@@ -9,6 +9,7 @@
 #define NUMBER_POW10_MIN (-292)
 #define NUMBER_POW10_MAX 324
 
+// clang-format off
 static const struct {
     uint64_t high;
     uint64_t low;
@@ -631,5 +632,6 @@ static const struct {
     {0xfcf62c1dee382c42, 0x46729e03dd9ed7b6},
     {0x9e19db92b4e31ba9, 0x6c07a2c26a8346d2},
 };
+// clang-format on
 
 #endif
