@@ -2,9 +2,9 @@
 // Loop: libevent waits for descriptors and timers; the queue of tasks and the wake are ours.
 //
 // The wake. `asleep` is set just before the loop blocks and cleared by the first thing that happens
-// after, or by the thread that wakes it. A poster pushes, then looks at `asleep`; the loop sets `asleep`, then looks
-// at the queue; both sides order the two by a sequentially consistent fence, so one of them sees the other. The eventfd
-// is watched edge triggered and never read: each write is a new edge, which saves a system call a wake.
+// after, or by the thread that wakes it. A poster pushes, then exchanges `asleep` for false; the loop exchanges it for
+// true, then looks at the queue. Exchanges of one variable have one order: whichever came second sees what was done before
+// the first, so either the poster wakes the loop or the loop sees the task. The eventfd is watched edge triggered and never read: each write is a new edge, which saves a system call a wake.
 #include "net/loop.h"
 
 #include <errno.h>
@@ -143,8 +143,7 @@ static void run_defers(struct loop *loop)
 // True when the loop may block: nothing is queued and posters know that they have to wake it.
 static bool fall_asleep(struct loop *loop)
 {
-    atomic_store_explicit(&loop->asleep, true, memory_order_relaxed);
-    atomic_thread_fence(memory_order_seq_cst);
+    atomic_exchange_explicit(&loop->asleep, true, memory_order_acq_rel);
     if (queue_is_empty(&loop->tasks) &&
         !atomic_load_explicit(&loop->stopping, memory_order_acquire)) {
         return true;
@@ -191,11 +190,9 @@ struct nrd_status *loop_start(struct loop *loop, const char *name)
     return status;
 }
 
-static void wake(struct loop *loop)
+void loop_wake(struct loop *loop)
 {
-    atomic_thread_fence(memory_order_seq_cst);
-    if (atomic_load_explicit(&loop->asleep, memory_order_relaxed) &&
-        atomic_exchange_explicit(&loop->asleep, false, memory_order_relaxed)) {
+    if (atomic_exchange_explicit(&loop->asleep, false, memory_order_acq_rel)) {
         uint64_t one = 1;
         ssize_t written = write(loop->wake_fd, &one, sizeof(one));
         (void)written; // it can fail only when the counter is full, and then the loop is awake
@@ -205,7 +202,7 @@ static void wake(struct loop *loop)
 void loop_stop(struct loop *loop)
 {
     atomic_store_explicit(&loop->stopping, true, memory_order_release);
-    wake(loop);
+    loop_wake(loop);
 }
 
 void loop_destroy(struct loop *loop)
@@ -252,8 +249,13 @@ void loop_post(struct loop *loop, struct loop_task *task)
 {
     // A push onto a queue that was not empty follows one that woke the loop or found it awake.
     if (queue_push(&loop->tasks, &task->node)) {
-        wake(loop);
+        loop_wake(loop);
     }
+}
+
+bool loop_post_quietly(struct loop *loop, struct loop_task *task)
+{
+    return queue_push(&loop->tasks, &task->node);
 }
 
 void loop_defer(struct loop *loop, struct loop_defer *defer)
