@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "core/fallback.h"
 #include "proto/message.h"
 
 #define FILE_PREFIX "file:"
@@ -328,6 +329,7 @@ static struct nrd_status *read_override(const struct repo_look *look,
 static struct nrd_status *complete(const struct repo_look *look, struct repo_model *model)
 {
     NRD_TRY(config_complete(model->config, look->name, model->directory));
+    NRD_TRY(fallback_to_onnx(look->options, model->config, look->name, model->directory));
     NRD_TRY(config_validate(model->config));
     if (look->options->strict_model_config) {
         NRD_TRY(config_validate_io(model->config));
