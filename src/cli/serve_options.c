@@ -689,20 +689,20 @@ static struct nrd_status *check_together(struct serve_options *options)
 struct nrd_status *serve_options_parse(struct serve_options *options, int argc, char **argv)
 {
     set_defaults(options);
+    enum { FIRST_VALUE = 1000 };
     struct option table[ROW_COUNT + 1] = {0};
     for (unsigned i = 0; i < ROW_COUNT; i++) {
         table[i].name = rows[i].name;
         table[i].has_arg = rows[i].argument == NULL ? no_argument : required_argument;
-        table[i].val = 1000;
+        table[i].val = FIRST_VALUE + (int)i; // all different, or getopt_long sees no ambiguity
     }
     optind = 1;
-    int index = 0;
     int found = 0;
-    while ((found = getopt_long(argc, argv, "", table, &index)) != -1) {
-        if (found != 1000) { // getopt_long has said what is wrong
+    while ((found = getopt_long(argc, argv, "", table, NULL)) != -1) {
+        if (found < FIRST_VALUE) { // getopt_long has said what is wrong
             return status_new(NRD_INVALID_ARG, "%s", "");
         }
-        NRD_TRY(take_option(options, (unsigned)index, optarg));
+        NRD_TRY(take_option(options, (unsigned)(found - FIRST_VALUE), optarg));
     }
     if (optind < argc) {
         return status_new(NRD_INVALID_ARG, "Unexpected argument: %s", argv[optind]);
