@@ -4,7 +4,8 @@
 // The wake. `asleep` is set just before the loop blocks and cleared by the first thing that happens
 // after, or by the thread that wakes it. A poster pushes, then exchanges `asleep` for false; the loop exchanges it for
 // true, then looks at the queue. Exchanges of one variable have one order: whichever came second sees what was done before
-// the first, so either the poster wakes the loop or the loop sees the task. The eventfd is watched edge triggered and never read: each write is a new edge, which saves a system call a wake.
+// the first, so either the poster wakes the loop or the loop sees the task. The eventfd is watched edge triggered and
+// never read: each write is a new edge, which saves a system call a wake.
 #include "net/loop.h"
 
 #include <errno.h>
