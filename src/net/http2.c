@@ -271,13 +271,18 @@ static void bodies_pop(struct http2_stream *s)
 
 // ---- nghttp2's callbacks: output ------------------------------------------------------------------------------------
 
+// How long the next DATA frame may be. nghttp2 makes room for as much, though the payload does not pass through it: so no
+// more than there is to send.
 static ssize_t frame_length(nghttp2_session *session, uint8_t type, int32_t id,
                             int32_t session_window, int32_t stream_window, uint32_t max_frame,
                             void *user)
 {
-    (void)session, (void)type, (void)id, (void)user;
-    int32_t window = session_window < stream_window ? session_window : stream_window;
-    return window < (int32_t)max_frame ? window : (int32_t)max_frame;
+    (void)type, (void)user;
+    const struct http2_stream *s = nghttp2_session_get_stream_user_data(session, id);
+    size_t length = s != NULL && s->body_bytes > 0 ? s->body_bytes : 1;
+    size_t window = (size_t)(session_window < stream_window ? session_window : stream_window);
+    length = length < window ? length : window;
+    return (ssize_t)(length < max_frame ? length : max_frame);
 }
 
 static void submit_trailers(struct http2_stream *s)

@@ -75,6 +75,9 @@ struct infer {
     struct answer first;
 };
 
+// For the first answer that a turn of the loop sees: lets the threads that are making more answers go first, so that one write
+// carries them all. Nothing when no more are due, or when giving way has lately cost too much.
+void infer_gather(struct grpc_lane *lane);
 // Makes an infer for the rpc and takes the message. NULL: no memory (the message is freed).
 struct infer *infer_new(struct rpc *rpc, struct grpc_message message);
 void grpc_infer_unref(struct infer *infer);

@@ -52,6 +52,9 @@ struct grpc_lane { // one loop
     struct http2_home *home;
     struct loop_task drain;
     struct loop_task close;
+    unsigned infers;          // given to the core from this loop and not answered
+    uint64_t gathered_at;     // turn of the loop in which answers were last gathered
+    uint64_t gather_again_ns; // not before
 };
 
 struct grpc_server {
@@ -92,6 +95,7 @@ struct rpc {
     struct worker_job job;    // methods on a worker
     struct loop_task done;    // and their way back
     struct loop *loop;
+    struct grpc_lane *lane;
     struct rpc_answer answer;
     struct http2_body body; // of the answer of a unary method
     struct iovec part;

@@ -183,7 +183,8 @@ static bool begin(struct grpc_call *call)
     rpc->has_message = rpc->on_worker = false;
     rpc->infer = NULL;
     rpc->open = 0;
-    rpc->loop = grpc_call_loop(call);
+    rpc->loop = lane->loop;
+    rpc->lane = lane;
     rpc->answer = (struct rpc_answer){0};
     atomic_fetch_add_explicit(&server->inflight, 1, memory_order_relaxed);
     const struct restrict_rule *rule =

@@ -70,14 +70,23 @@ static void advance(struct rpc *rpc)
     }
 }
 
+static void left_core(struct infer *infer)
+{
+    if (infer->in_core) {
+        infer->in_core = false;
+        infer->rpc->lane->infers--;
+    }
+}
+
 void stream_answered(struct answer *a)
 {
     struct infer *infer = a->infer;
     struct rpc *rpc = infer->rpc;
     bool final = a->final;
     grpc_call_ref(&rpc->call);
+    infer_gather(rpc->lane);
     if (final) {
-        infer->in_core = false;
+        left_core(infer);
         infer->over = true;
     }
     if (infer->decoupled) {
@@ -98,7 +107,7 @@ void stream_answered(struct answer *a)
 void stream_lost(struct infer *infer)
 {
     struct rpc *rpc = infer->rpc;
-    infer->in_core = false;
+    left_core(infer);
     infer->over = true;
     grpc_call_ref(&rpc->call);
     grpc_finish(&rpc->call, GRPC_RESOURCE_EXHAUSTED, SLICE("out of memory"));
