@@ -60,7 +60,7 @@ TRITONSERVER_Error *batch_begin(struct batch *b, TRITONBACKEND_Request **request
 {
     b->exec_start_ns = clock_now_ns();
     b->compute_start_ns = b->exec_start_ns;
-    b->compute_end_ns = b->exec_start_ns;
+    b->compute_end_ns = 0;
     b->rows = 0;
     BACKEND_TRY(reserve(b, count));
     for (uint32_t i = 0; i < count; i++) {
@@ -120,6 +120,9 @@ void batch_fail_all(struct batch *b, TRITONSERVER_Error *error)
 void batch_end(struct batch *b)
 {
     uint64_t end = clock_now_ns();
+    if (b->compute_end_ns == 0) {
+        b->compute_end_ns = end;
+    }
     // Answers first: the client waits for them, nobody waits for the statistics.
     for (uint32_t i = 0; i < b->count; i++) {
         if (b->items[i].response != NULL) {

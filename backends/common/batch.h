@@ -39,6 +39,7 @@ void batch_fini(struct batch *b);
 // an error nothing was taken, and the error is what execute returns.
 NRD_MUST_USE TRITONSERVER_Error *batch_begin(struct batch *b, TRITONBACKEND_Request **requests,
                                              uint32_t count, bool batching);
+// The moments that divide the time: a backend that marks none has computed all the while.
 void batch_compute_begin(struct batch *b);
 void batch_compute_end(struct batch *b);
 // Sends what is left, reports, releases. The batch is empty afterwards.

@@ -459,8 +459,6 @@ TRITONSERVER_Error *TRITONBACKEND_ModelInstanceExecute(TRITONBACKEND_ModelInstan
             batch_fail(&s->batch, i, error);
         }
     }
-    // The echo itself is the computation: outputs cost nothing beyond it.
-    batch_compute_end(&s->batch);
     batch_end(&s->batch);
     return NULL;
 }
