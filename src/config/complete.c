@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Completing a configuration by what the model's directory holds: name, platform, backend, file. Start at config_complete.
+// Completing a configuration by what the model's directory holds: name, platform, backend, file.
+// Start at config_complete.
 //
-// The rules and their order are Triton's, its quirks too, since what is filled in shows in the model's configuration and
-// metadata. Each rule stops where the configuration says something else; only the lexically first directory is looked into.
-// One rule is ours: a plan under another name than model.plan is found when it is the only one.
+// The rules and their order are Triton's, its quirks too, since what is filled in shows in the
+// model's configuration and metadata. Each rule stops where the configuration says something else;
+// only the lexically first directory is looked into. One rule is ours: a plan under another name
+// than model.plan is found when it is the only one.
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -174,7 +176,8 @@ static struct nrd_status *complete_tensorflow(Inference__ModelConfig *config,
                : set_if_empty(&config->default_model_filename, known->file);
 }
 
-// LibTorch is the platform unless the configuration or the content says otherwise; a file's name alone does not.
+// LibTorch is the platform unless the configuration or the content says otherwise; a file's name
+// alone does not.
 static struct nrd_status *complete_pytorch(Inference__ModelConfig *config,
                                            const struct platform *told_by_content)
 {
@@ -197,7 +200,8 @@ static bool is_plan_name(const char *name)
     return false;
 }
 
-// The only file that looks like a plan; NULL when there are several or none. `*sole` is borrowed from `dir`.
+// The only file that looks like a plan; NULL when there are several or none. `*sole` is borrowed
+// from `dir`.
 static struct nrd_status *find_sole_plan(const struct version_dir *dir, const char **sole)
 {
     size_t count = 0;
@@ -233,7 +237,8 @@ static struct nrd_status *complete_others(Inference__ModelConfig *config)
     return NULL;
 }
 
-// Fills the backend of a configuration without one. `*known` is the framework where it is one of the table.
+// Fills the backend of a configuration without one. `*known` is the framework where it is one of
+// the table.
 static struct nrd_status *complete_backend(Inference__ModelConfig *config, const char *model_name,
                                            const struct version_dir *dir,
                                            const struct platform **known)

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Instance groups: from what the configuration says (often nothing) to kinds, counts and GPU ids; and the check
-// of the result against the GPUs of this machine. Start at config_normalize_instances.
+// Instance groups: from what the configuration says (often nothing) to kinds, counts and GPU ids;
+// and the check of the result against the GPUs of this machine. Start at
+// config_normalize_instances.
 //
-// A group of kind AUTO goes to the GPUs when there are any and all that it lists are supported. Triton refuses KIND_GPU
-// without a GPU; `gpu_fallback_cpu` moves such a group to the CPU instead, in the open: a warning says so.
+// A group of kind AUTO goes to the GPUs when there are any and all that it lists are supported.
+// Triton refuses KIND_GPU without a GPU; `gpu_fallback_cpu` moves such a group to the CPU instead,
+// in the open: a warning says so.
 #include <inttypes.h>
 
 #include "base/log.h"
@@ -50,7 +52,8 @@ static struct nrd_status *add_gpu(Inference__ModelInstanceGroup *group, int32_t 
     return NULL;
 }
 
-// Adds the GPUs that `preferred` lists; those that are not supported are left out when `supported_only`.
+// Adds the GPUs that `preferred` lists; those that are not supported are left out when
+// `supported_only`.
 static struct nrd_status *add_gpus(Inference__ModelInstanceGroup *group,
                                    const Inference__ModelInstanceGroup *preferred,
                                    const struct config_devices *devices, bool supported_only)
@@ -118,8 +121,9 @@ static void resolve_auto(Inference__ModelInstanceGroup *group, const struct conf
     group->kind = gpu ? KIND(GPU) : KIND(CPU);
 }
 
-// A count holds for each GPU, so the CPU gets one share for each GPU that was listed. A group of kind AUTO that lists
-// GPUs counts as one that wants them: left as it is, it would be refused as a CPU group with GPUs.
+// A count holds for each GPU, so the CPU gets one share for each GPU that was listed. A group of
+// kind AUTO that lists GPUs counts as one that wants them: left as it is, it would be refused as a
+// CPU group with GPUs.
 static void fall_back(const Inference__ModelConfig *config, Inference__ModelInstanceGroup *group,
                       const struct config_devices *devices)
 {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Life, forms, merging and comparing of configurations: see model_config.h. Completing and checking have files of their own.
+// Life, forms, merging and comparing of configurations: see model_config.h. Completing and checking
+// have files of their own.
 #include "config/model_config.h"
 
 #include "base/file.h"
@@ -81,8 +82,8 @@ struct nrd_status *config_from_json(struct slice json, uint32_t version,
     return NULL;
 }
 
-// Triton turns protobuf's quoted 64-bit integers into numbers field by field, and forgets three. Backends that were built for it
-// read those as strings, so they stay strings.
+// Triton turns protobuf's quoted 64-bit integers into numbers field by field, and forgets three.
+// Backends that were built for it read those as strings, so they stay strings.
 static bool is_quoted(const ProtobufCMessageDescriptor *type, const ProtobufCFieldDescriptor *field)
 {
     (void)field;

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Model configuration: read it, complete it, check it, write it. The schema is src/proto/model_config.proto; the core
-// reads fields from the generated struct directly. A configuration lives on the heap, made with proto_allocator;
-// to change one outside this module use the setters of proto/message.h.
+// Model configuration: read it, complete it, check it, write it. The schema is
+// src/proto/model_config.proto; the core reads fields from the generated struct directly. A
+// configuration lives on the heap, made with proto_allocator; to change one outside this module use
+// the setters of proto/message.h.
 //
-// The order of a load (Triton's): config_load or config_from_json -> config_complete -> config_validate ->
-// config_check_directory; then the backend may complete it (config_merge_backend); then config_validate again and
-// config_validate_io; then config_normalize_instances -> config_validate_instances.
-// Texts are Triton's, as clients and logs show them. Nothing here is on a request's way.
+// The order of a load (Triton's): config_load or config_from_json -> config_complete ->
+// config_validate -> config_check_directory; then the backend may complete it
+// (config_merge_backend); then config_validate again and config_validate_io; then
+// config_normalize_instances -> config_validate_instances. Texts are Triton's, as clients and logs
+// show them. Nothing here is on a request's way.
 #ifndef NEREID_CONFIG_MODEL_CONFIG_H
 #define NEREID_CONFIG_MODEL_CONFIG_H
 
@@ -26,45 +28,50 @@ Inference__ModelConfig *config_copy(const Inference__ModelConfig *config)
 
 // ---- forms --------------------------------------------------------------------------------------------------------
 
-// Reads the text form. `path` only names the source. On a syntax or field error the reason is logged ("Error parsing
-// text-format inference.ModelConfig: 3:7: ...") and the status is NRD_INTERNAL "failed to read text proto from PATH".
-// Returns owned through `config`. Thread: any.
+// Reads the text form. `path` only names the source. On a syntax or field error the reason is
+// logged ("Error parsing text-format inference.ModelConfig: 3:7: ...") and the status is
+// NRD_INTERNAL "failed to read text proto from PATH". Returns owned through `config`. Thread: any.
 NRD_MUST_USE struct nrd_status *config_from_text(struct slice text, const char *path,
                                                  Inference__ModelConfig **config);
 // Appends the text form (what Triton's log shows at verbose 1). Memory failure shows in `out`.
 void config_to_text(const Inference__ModelConfig *config, struct str *out);
-// Reads the JSON form; `version` must be 1. NRD_INVALID_ARG with protobuf's text otherwise (the caller that holds a load
-// override puts "Invalid config override: " before it). Returns owned through `config`. Thread: any.
+// Reads the JSON form; `version` must be 1. NRD_INVALID_ARG with protobuf's text otherwise (the
+// caller that holds a load override puts "Invalid config override: " before it). Returns owned
+// through `config`. Thread: any.
 NRD_MUST_USE struct nrd_status *config_from_json(struct slice json, uint32_t version,
                                                  Inference__ModelConfig **config);
-// Appends the JSON form of GET config and TRITONBACKEND_ModelConfig: proto field names, defaults printed, 64-bit integers as
-// numbers. Nothing is appended for an empty configuration. `version` must be 1, else NRD_INVALID_ARG.
+// Appends the JSON form of GET config and TRITONBACKEND_ModelConfig: proto field names, defaults
+// printed, 64-bit integers as numbers. Nothing is appended for an empty configuration. `version`
+// must be 1, else NRD_INVALID_ARG.
 NRD_MUST_USE struct nrd_status *config_to_json(const Inference__ModelConfig *config,
                                                uint32_t version, struct str *out);
 
-// The file that configures the model in `model_dir`: configs/`config_name`.pbtxt where `config_name` is not empty and that
-// file exists, else config.pbtxt (which may be absent). Returns owned (mem_free); NULL when memory is out.
+// The file that configures the model in `model_dir`: configs/`config_name`.pbtxt where
+// `config_name` is not empty and that file exists, else config.pbtxt (which may be absent). Returns
+// owned (mem_free); NULL when memory is out.
 char *config_file_path(const char *model_dir, const char *config_name)
     __attribute__((warn_unused_result));
-// Reads that file. Where there is none: an empty configuration and `*provided` false if `allow_missing`, else the file's
-// error. Returns owned through `config`. Blocks on files.
+// Reads that file. Where there is none: an empty configuration and `*provided` false if
+// `allow_missing`, else the file's error. Returns owned through `config`. Blocks on files.
 NRD_MUST_USE struct nrd_status *config_load(const char *model_dir, const char *config_name,
                                             bool allow_missing, Inference__ModelConfig **config,
                                             bool *provided);
 
 // ---- completing ---------------------------------------------------------------------------------------------------
 
-// Fills name, platform, backend and default_model_filename from the configuration itself and from the first version
-// directory, then all defaults (config_normalize). Beyond Triton: a sole *.trt, *.engine or *.plan file is taken for a
-// TensorRT plan when model.plan is absent. Error: no backend can be told. Blocks on files.
+// Fills name, platform, backend and default_model_filename from the configuration itself and from
+// the first version directory, then all defaults (config_normalize). Beyond Triton: a sole *.trt,
+// *.engine or *.plan file is taken for a TensorRT plan when model.plan is absent. Error: no backend
+// can be told. Blocks on files.
 NRD_MUST_USE struct nrd_status *config_complete(Inference__ModelConfig *config,
                                                 const char *model_name, const char *model_dir);
-// Fills the defaults that need no file: version policy, preferred batch sizes, sequence idle time, pinned memory.
+// Fills the defaults that need no file: version policy, preferred batch sizes, sequence idle time,
+// pinned memory.
 NRD_MUST_USE struct nrd_status *config_normalize(Inference__ModelConfig *config);
 
-// Takes over what a backend set by TRITONBACKEND_ModelSetConfig: max_batch_size, input, output, the scheduler if there was
-// none, decoupled; then fills defaults. On error `config` is as before. NRD_INVALID_ARG for bad JSON, NRD_INTERNAL for another
-// scheduler than the one configured.
+// Takes over what a backend set by TRITONBACKEND_ModelSetConfig: max_batch_size, input, output, the
+// scheduler if there was none, decoupled; then fills defaults. On error `config` is as before.
+// NRD_INVALID_ARG for bad JSON, NRD_INTERNAL for another scheduler than the one configured.
 NRD_MUST_USE struct nrd_status *config_merge_backend(Inference__ModelConfig *config,
                                                      struct slice json, uint32_t version);
 
@@ -80,15 +87,17 @@ struct config_devices {
     bool gpu_fallback_cpu;         // KIND_GPU groups go to the CPU when not one GPU is supported
 };
 
-// Gives the model at least one instance group, and each group its name, kind, count and gpus. `preferred` (of the backend's
-// attributes, may be NULL) is borrowed. With gpu_fallback_cpu a KIND_GPU group, or a KIND_AUTO group that lists GPUs,
-// becomes KIND_CPU with as many instances as it asked for (count times listed GPUs), and that is logged as a warning. Ensembles are left alone.
+// Gives the model at least one instance group, and each group its name, kind, count and gpus.
+// `preferred` (of the backend's attributes, may be NULL) is borrowed. With gpu_fallback_cpu a
+// KIND_GPU group, or a KIND_AUTO group that lists GPUs, becomes KIND_CPU with as many instances as
+// it asked for (count times listed GPUs), and that is logged as a warning. Ensembles are left
+// alone.
 NRD_MUST_USE struct nrd_status *
 config_normalize_instances(Inference__ModelConfig *config, const struct config_devices *devices,
                            Inference__ModelInstanceGroup *const *preferred, size_t preferred_count);
 
-// For the Python-based backends: sets parameter EXECUTION_ENV_PATH to BACKEND_DIR/pb_exec_env_RUNTIME.tar.gz when that file
-// exists and the parameter is not set.
+// For the Python-based backends: sets parameter EXECUTION_ENV_PATH to
+// BACKEND_DIR/pb_exec_env_RUNTIME.tar.gz when that file exists and the parameter is not set.
 NRD_MUST_USE struct nrd_status *config_set_python_environment(Inference__ModelConfig *config,
                                                               const char *backend_dir);
 
@@ -126,7 +135,8 @@ config_typed_control(const Inference__ModelSequenceBatching *batching, const cha
 
 // ---- comparing ----------------------------------------------------------------------------------------------------
 
-// False when the two differ in instance_group and version_policy at most: then instances are added and removed in place.
+// False when the two differ in instance_group and version_policy at most: then instances are added
+// and removed in place.
 bool config_change_needs_reload(const Inference__ModelConfig *before,
                                 const Inference__ModelConfig *after);
 bool config_equal(const Inference__ModelConfig *a, const Inference__ModelConfig *b);

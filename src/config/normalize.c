@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The defaults of a configuration that need neither a file nor a device. Values are Triton's, and are written
-// into the configuration so that clients who ask for it see what is in force.
+// The defaults of a configuration that need neither a file nor a device. Values are Triton's, and
+// are written into the configuration so that clients who ask for it see what is in force.
 #include "config/model_config.h"
 #include "proto/message.h"
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// See platform.h. Graphdef is above savedmodel because Triton prefers it where a directory has both.
+// See platform.h. Graphdef is above savedmodel because Triton prefers it where a directory has
+// both.
 #include "config/platform.h"
 
 #include <string.h>

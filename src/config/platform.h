@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The frameworks that Triton knows by name: their `platform`, their `backend`, and the file each looks for.
-// One table (platform.c) serves the guessing of complete.c and the pair check of validate.c. Thread: any.
+// The frameworks that Triton knows by name: their `platform`, their `backend`, and the file each
+// looks for. One table (platform.c) serves the guessing of complete.c and the pair check of
+// validate.c. Thread: any.
 #ifndef NEREID_CONFIG_PLATFORM_H
 #define NEREID_CONFIG_PLATFORM_H
 
@@ -36,7 +37,8 @@ extern const struct platform platforms[];
 extern const size_t platform_count;
 
 bool platform_is(const struct platform *known, const char *platform);
-// False only when the backend has platforms and this is none of them. "" is one only for a backend without any.
+// False only when the backend has platforms and this is none of them. "" is one only for a backend
+// without any.
 bool platform_fits_backend(const char *platform, const char *backend);
 
 #endif

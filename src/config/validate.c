@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Checks of a whole configuration, in Triton's order and with its texts; schedulers have files of their own
-// (validate_schedule.c, validate_ensemble.c), so have inputs and outputs (validate_io.c) and instance groups
-// (instance_groups.c). Start at config_validate.
+// Checks of a whole configuration, in Triton's order and with its texts; schedulers have files of
+// their own (validate_schedule.c, validate_ensemble.c), so have inputs and outputs (validate_io.c)
+// and instance groups (instance_groups.c). Start at config_validate.
 #include "config/validate.h"
 
 #include "config/platform.h"
@@ -18,8 +18,8 @@ static struct nrd_status *check_backend(const Inference__ModelConfig *config)
                           "Ensemble model '%s' must have platform type '%s' and empty backend type",
                           config->name, config->platform);
     }
-    // Triton's table knows one platform a backend and so refuses "torch_aoti" and "libtorch", which it documents. Here
-    // they are accepted.
+    // Triton's table knows one platform a backend and so refuses "torch_aoti" and "libtorch", which
+    // it documents. Here they are accepted.
     if (!platform_fits_backend(config->platform, config->backend)) {
         return status_new(NRD_INVALID_ARG, "unexpected 'platform' and 'backend' pair, got:%s, %s",
                           config->platform, config->backend);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The parts of config_validate that are files of their own. Each takes a configuration whose scheduler is the one that it
-// checks. Thread: any.
+// The parts of config_validate that are files of their own. Each takes a configuration whose
+// scheduler is the one that it checks. Thread: any.
 #ifndef NEREID_CONFIG_VALIDATE_H
 #define NEREID_CONFIG_VALIDATE_H
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The data flow of an ensemble: every tensor is written once, every output can be reached from the inputs, and
-// nothing is left over. Texts are Triton's. Start at validate_ensemble.
+// The data flow of an ensemble: every tensor is written once, every output can be reached from the
+// inputs, and nothing is left over. Texts are Triton's. Start at validate_ensemble.
 //
-// A tensor is written by one step at most, so the graph needs no edges: the tensors before a tensor are the inputs of
-// the step that writes it. Maps in a configuration never hold a key twice (proto/message.h), so neither does a step.
+// A tensor is written by one step at most, so the graph needs no edges: the tensors before a tensor
+// are the inputs of the step that writes it. Maps in a configuration never hold a key twice
+// (proto/message.h), so neither does a step.
 #include "base/map.h"
 #include "base/mem.h"
 #include "config/platform.h"
@@ -137,7 +138,8 @@ static struct tensor *unready_input(const struct flow *flow,
     return NULL;
 }
 
-// Names the farthest tensor that keeps `output` from being written. In a circle that may be `output` itself.
+// Names the farthest tensor that keeps `output` from being written. In a circle that may be
+// `output` itself.
 static struct nrd_status *refuse_output(struct flow *flow, const struct tensor *output)
 {
     const struct tensor *last = output;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Inputs, outputs, batch inputs and batch outputs of a configuration. Texts are Triton's.
 //
-// ModelInput and ModelOutput have the same members here under two types; `struct io` is what both say.
-// Start at config_validate_io.
+// ModelInput and ModelOutput have the same members here under two types; `struct io` is what both
+// say. Start at config_validate_io.
 #include "config/model_config.h"
 #include "config/platform.h"
 #include "proto/message.h"
@@ -74,8 +74,8 @@ static size_t count_variable(const int64_t *dims, size_t rank)
     return count;
 }
 
-// Both shapes are variable: what stands between the variable dimensions must hold as many elements on both
-// sides. [2, 4, -1, 6] may become [8, -1, 1, 6].
+// Both shapes are variable: what stands between the variable dimensions must hold as many elements
+// on both sides. [2, 4, -1, 6] may become [8, -1, 1, 6].
 static struct nrd_status *check_variable_reshape(const struct io *io)
 {
     const int64_t *shape = io->reshape->shape;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The dynamic batcher and the sequence batcher of a configuration, and the sequence batcher's control tensors, which
-// the scheduler reads by the same functions that check them. Texts are Triton's.
+// The dynamic batcher and the sequence batcher of a configuration, and the sequence batcher's
+// control tensors, which the scheduler reads by the same functions that check them. Texts are
+// Triton's.
 #include <inttypes.h>
 
 #include "config/validate.h"
@@ -145,6 +146,7 @@ static struct nrd_status *find_control(const Inference__ModelSequenceBatching *b
                                   kind_name(kind), model_name);
             }
             found.tensor_name = input->name;
+            // cppcheck-suppress returnDanglingLifetime ; a status never points into what was read
             NRD_TRY(read(input->control[j], model_name, &found));
         }
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reader of the JSON form: see json.h. The text is looked over for syntax, then read straight into the
-// message. `path` names the place for errors, as
-// protobuf does: "instance_group[0].kind". Start at read_object().
+// Reader of the JSON form: see json.h. The text is looked over for syntax, then read straight into
+// the message. `path` names the place for errors, as protobuf does: "instance_group[0].kind". Start
+// at read_object().
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -117,7 +117,8 @@ static bool wrong_type(struct reader *r, const ProtobufCFieldDescriptor *field,
 
 // ---- scalars ------------------------------------------------------------------------------------------------------
 
-// A whole number in [min, max], from an integer, a double without a fraction, or a string of either.
+// A whole number in [min, max], from an integer, a double without a fraction, or a string of
+// either.
 static bool as_integer(const struct reader *r, const struct json_value *value, int64_t min,
                        uint64_t max, uint64_t *bits)
 {
@@ -353,8 +354,8 @@ static const ProtobufCFieldDescriptor *find_field(const ProtobufCMessageDescript
     return field;
 }
 
-// After an error of meaning in the value that began at `start`: passes over that value, so that reading goes on. False for errors
-// that end it.
+// After an error of meaning in the value that began at `start`: passes over that value, so that
+// reading goes on. False for errors that end it.
 static bool recover(struct reader *r, const char *start)
 {
     if (r->no_memory || r->error.len == 0) {
@@ -438,7 +439,8 @@ static bool read_map(struct reader *r, ProtobufCMessage *message,
     }
 }
 
-// The elements of a list go to the field; a list within a list is taken as if its elements stood in the outer one.
+// The elements of a list go to the field; a list within a list is taken as if its elements stood in
+// the outer one.
 static bool read_list(struct reader *r, ProtobufCMessage *message,
                       const ProtobufCFieldDescriptor *field)
 {
@@ -505,7 +507,8 @@ static bool refuse_second_member(struct reader *r, const ProtobufCMessage *messa
     return bad_value(r, what, "oneof");
 }
 
-// The value after the key of `field`. Errors that concern the field as such name the path of the object that holds it.
+// The value after the key of `field`. Errors that concern the field as such name the path of the
+// object that holds it.
 static bool read_member(struct reader *r, ProtobufCMessage *message,
                         const ProtobufCFieldDescriptor *field)
 {
@@ -567,7 +570,8 @@ struct nrd_status *proto_json_read(struct slice json, ProtobufCMessage *message)
 {
     struct reader r = {.path = STR_INIT};
     json_scanner_init(&r.scan, json);
-    // Errors of syntax win over those of meaning, wherever they stand: so the whole text is looked over first.
+    // Errors of syntax win over those of meaning, wherever they stand: so the whole text is looked
+    // over first.
     struct json_value root;
     bool ok = json_scan_skip(&r.scan, MAX_DEPTH) && json_scan_end(&r.scan);
     r.scan.at = r.scan.begin;

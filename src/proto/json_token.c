@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// See json_token.h. The texts are protobuf's; each is followed by a piece of the input and a caret at the place.
+// See json_token.h. The texts are protobuf's; each is followed by a piece of the input and a caret
+// at the place.
 #include "proto/json_token.h"
 
 #include <errno.h>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Syntax of the JSON that protobuf reads, which is looser than RFC 8259: single quotes, unquoted keys, a comma before a closing
-// bracket. (base/json.h reads what Triton itself parses, which is strict.) Inside this folder only.
+// Syntax of the JSON that protobuf reads, which is looser than RFC 8259: single quotes, unquoted
+// keys, a comma before a closing bracket. (base/json.h reads what Triton itself parses, which is
+// strict.) Inside this folder only.
 #ifndef NEREID_PROTO_JSON_TOKEN_H
 #define NEREID_PROTO_JSON_TOKEN_H
 
@@ -36,9 +37,11 @@ struct json_scanner {
 
 void json_scanner_init(struct json_scanner *s, struct slice text);
 void json_scanner_fini(struct json_scanner *s);
-// All return false after an error, which is in `error` (or `text`/`error` failed for want of memory).
+// All return false after an error, which is in `error` (or `text`/`error` failed for want of
+// memory).
 bool json_scan_value(struct json_scanner *s, struct json_value *value);
-// The next key, with its colon, into `text`; `*closed` instead when the object ends. `first`: right after the opening brace.
+// The next key, with its colon, into `text`; `*closed` instead when the object ends. `first`: right
+// after the opening brace.
 bool json_scan_key(struct json_scanner *s, bool first, bool *closed);
 // Whether another element follows; `*closed` when the array ends.
 bool json_scan_element(struct json_scanner *s, bool first, bool *closed);

@@ -15,8 +15,8 @@ struct writer {
 
 static void write_message(struct writer *w, const ProtobufCMessage *message);
 
-// Triton sends protobuf's number through a second JSON library: whole numbers stay without a fraction, others get that
-// library's shortest form.
+// Triton sends protobuf's number through a second JSON library: whole numbers stay without a
+// fraction, others get that library's shortest form.
 static void write_float(struct writer *w, double value, bool is_float)
 {
     if (isnan(value) || isinf(value)) {
@@ -181,7 +181,8 @@ static void write_field(struct writer *w, const ProtobufCMessage *message,
     }
 }
 
-// As declared, but scalars of a oneof come last: protobuf lays out all defaults first, and those have none.
+// As declared, but scalars of a oneof come last: protobuf lays out all defaults first, and those
+// have none.
 static void write_message(struct writer *w, const ProtobufCMessage *message)
 {
     const ProtobufCMessageDescriptor *type = message->descriptor;

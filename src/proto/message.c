@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // See message.h.
 //
-// Why the tables: protoc-c keeps neither declaration order nor oneof names. JSON keys are printed as declared and
-// errors name oneofs, so the few messages whose declaration is not in order of numbers, and the few oneofs, are listed
-// here; tests/unit/proto/test_message.c reads the .proto files and fails when a list is stale. Maps are told by the
-// name that protoc gives to their entry type.
+// Why the tables: protoc-c keeps neither declaration order nor oneof names. JSON keys are printed
+// as declared and errors name oneofs, so the few messages whose declaration is not in order of
+// numbers, and the few oneofs, are listed here; tests/unit/proto/test_message.c reads the .proto
+// files and fails when a list is stale. Maps are told by the name that protoc gives to their entry
+// type.
 #include "proto/message.h"
 
 #include <math.h>

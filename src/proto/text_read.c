@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reader of protobuf's text format: see text.h. Recursive descent over the descriptor; the look-ahead of one token decides
-// where an error is placed, so fields are looked up after the token that follows their name was read, as protobuf does.
-// Start at read_field().
+// Reader of protobuf's text format: see text.h. Recursive descent over the descriptor; the
+// look-ahead of one token decides where an error is placed, so fields are looked up after the token
+// that follows their name was read, as protobuf does. Start at read_field().
 #include <math.h>
 #include <stdlib.h>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// See text_token.h. The first malformed token ends the input: protobuf goes on and reports more, but its result is a
-// failure all the same, and the first message is the one that helps.
+// See text_token.h. The first malformed token ends the input: protobuf goes on and reports more,
+// but its result is a failure all the same, and the first message is the one that helps.
 #include "proto/text_token.h"
 
 #include <stdio.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tokens of the text format, one ahead, with places as protobuf counts them (a tab goes to the next multiple of eight).
-// Inside this folder only. Start at text_token_next().
+// Tokens of the text format, one ahead, with places as protobuf counts them (a tab goes to the next
+// multiple of eight). Inside this folder only. Start at text_token_next().
 #ifndef NEREID_PROTO_TEXT_TOKEN_H
 #define NEREID_PROTO_TEXT_TOKEN_H
 

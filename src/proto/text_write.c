@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Writer of protobuf's text format: see text.h. Bytes outside printable ASCII are written as octal escapes.
+// Writer of protobuf's text format: see text.h. Bytes outside printable ASCII are written as octal
+// escapes.
 #include <inttypes.h>
 
 #include "base/mem.h"

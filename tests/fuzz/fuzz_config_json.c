@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The JSON of a load override or of a backend's ModelSetConfig: whatever the text, reading ends; what was read, written and read
-// again is the same; and merging it into a configuration leaves one that can be written.
+// The JSON of a load override or of a backend's ModelSetConfig: whatever the text, reading ends;
+// what was read, written and read again is the same; and merging it into a configuration leaves one
+// that can be written.
 #include <stdint.h>
 #include <stdlib.h>
 

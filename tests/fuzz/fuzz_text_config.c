@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// config.pbtxt: whatever the text, reading ends, and what was read can be written, read again, completed and checked.
+// config.pbtxt: whatever the text, reading ends, and what was read can be written, read again,
+// completed and checked.
 #include <stdint.h>
 #include <stdlib.h>
 

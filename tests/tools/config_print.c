@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Prints a model's configuration as a server would answer it, without a server: for tests/conformance/test_config_vs_oracle.py.
+// Prints a model's configuration as a server would answer it, without a server: for
+// tests/conformance/test_config_vs_oracle.py.
 //
 //   config_print [--strict] [--text] [--override JSON] [--name CONFIG_NAME] MODEL_DIR...
 //
-// A line for each model: "ok JSON", "poll CODE: TEXT" (refused when the repository is read) or "load CODE: TEXT" (refused
-// when the model is made, as if its backend completed nothing). There are no GPUs.
+// A line for each model: "ok JSON", "poll CODE: TEXT" (refused when the repository is read) or
+// "load CODE: TEXT" (refused when the model is made, as if its backend completed nothing). There
+// are no GPUs.
 #include <stdio.h>
 
 #include "base/file.h"
