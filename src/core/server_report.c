@@ -133,6 +133,18 @@ struct nrd_status *server_model_metadata(struct server *server, const char *name
     return message_take(&out, message);
 }
 
+// One version's statistics. A model that asked for a GPU and was put on the CPU says so: the one field that Triton's
+// document does not have, and only there.
+static void write_statistics(const struct model *model, struct str *out)
+{
+    stats_json(model->stats, out);
+    if ((model->flags & MODEL_FLAG_FELL_BACK_TO_CPU) != 0 && out->len > 0 &&
+        out->ptr[out->len - 1] == '}') {
+        str_truncate(out, out->len - 1);
+        str_append_cstr(out, ",\"gpu_fallback\":\"cpu\"}");
+    }
+}
+
 struct nrd_status *server_model_statistics(struct server *server, const char *name, int64_t version,
                                            struct message **message)
 {
@@ -148,7 +160,7 @@ struct nrd_status *server_model_statistics(struct server *server, const char *na
         ready += row->model != NULL;
         if (row->model != NULL && (name[0] == '\0' || version == -1 || row->version == version)) {
             str_append_cstr(&out, written++ > 0 ? "," : "");
-            stats_json(row->model->stats, &out);
+            write_statistics(row->model, &out);
         }
     }
     str_append_cstr(&out, "]}");

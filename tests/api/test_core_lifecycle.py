@@ -358,6 +358,42 @@ def test_exit_on_error_false_serves_the_rest(front, repo):
         assert ready(server) == 200
 
 
+# ---- places ---------------------------------------------------------------------------------------------------------
+
+GPU_GROUP = "instance_group { kind: KIND_GPU count: 2 }\n"
+
+
+def gpu_config(name):
+    return identity_config(name).replace("instance_group { kind: KIND_CPU count: 1 }\n", GPU_GROUP)
+
+
+def test_a_gpu_group_without_a_gpu_is_refused(front, repo):
+    add_model(repo, "g", gpu_config("g"))
+    with start(front, repo, "--model-control-mode=explicit") as server:
+        status, text = load(server, "g")
+        if status == 200:
+            pytest.skip("this machine has a GPU")
+        assert status == 400
+        assert error_of(text) == ("load failed for model 'g': version 1 is at UNAVAILABLE state: Invalid argument: "
+                                  "instance group g_0 of model g has kind KIND_GPU but no GPUs are available;\n")
+
+
+@pytest.mark.parametrize("name, argument", [
+    ("nereid", "--gpu-fallback=cpu"), ("peer_on_core", "--backend-config=nereid-gpu-fallback=cpu")])
+def test_a_gpu_group_falls_back_to_the_cpu_if_told_to(repo, name, argument):
+    if not available(name):
+        pytest.skip(f"{name} is not there")
+    add_model(repo, "g", gpu_config("g"))
+    add_model(repo, "c", identity_config("c"))
+    with start(name, repo, argument) as server:
+        assert json.loads(infer(server, "g", [3])[1])["outputs"][0]["data"] == [3.0]
+        groups = json.loads(get(server, "/v2/models/g/config")[1])["instance_group"]
+        assert [(group["kind"], group["count"]) for group in groups] == [("KIND_CPU", 2)]
+        stats = {s["name"]: s for s in json.loads(get(server, "/v2/models/stats")[1])["model_stats"]}
+        assert stats["g"]["gpu_fallback"] == "cpu" and "gpu_fallback" not in stats["c"]
+        assert "it is placed on the CPU" in server.log
+
+
 # ---- documents and metrics ------------------------------------------------------------------------------------------
 
 def test_statistics_of_unknown_models(front, repo):
