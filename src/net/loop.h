@@ -44,6 +44,9 @@ struct loop_task {
 // Runs `task->run` on the loop's thread, in the order of each poster. A task must not be posted again before it has begun
 // to run. Borrows until then. Thread: any.
 void loop_post(struct loop *loop, struct loop_task *task);
+// The same in two steps, for posters that wake once after many posts: true means that loop_wake() must follow.
+NRD_MUST_USE bool loop_post_quietly(struct loop *loop, struct loop_task *task); // Thread: any
+void loop_wake(struct loop *loop); // Thread: any; nothing when it is awake
 
 // A deferred call: runs once at the end of this turn, however often it was asked for.
 struct loop_defer {

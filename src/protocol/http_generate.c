@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "protocol/core_ext.h"
 #include "protocol/http_infer.h"
 #include "protocol/http_tensor.h"
 
@@ -436,7 +437,7 @@ static void generate_response(TRITONSERVER_InferenceResponse *response, const ui
     g->posted = true;
     pthread_mutex_unlock(&g->lock);
     if (post) {
-        loop_post(infer->loop, &g->task);
+        core_ext_post(infer->loop, &g->task);
     }
 }
 

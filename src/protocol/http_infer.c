@@ -4,6 +4,7 @@
 // The order of checks is Triton's, since it decides which error a client sees, and of which type: until the request
 // object exists, errors are text/plain, from then on application/json.
 #include "protocol/http_infer.h"
+#include "protocol/core_ext.h"
 
 #include <pthread.h>
 
@@ -819,6 +820,7 @@ struct nrd_status *infer_start(struct infer *infer,
     infer->request->user_data = infer;
     infer->request->cancelled = client_gone;
     atomic_fetch_add_explicit(&infer->refs, 1, memory_order_relaxed);
+    core_ext_cork(infer->loop);
     struct nrd_status *status =
         error_to_status(TRITONSERVER_ServerInferAsync(infer->http->triton, infer->triton, NULL));
     if (status != NULL) {

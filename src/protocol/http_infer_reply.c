@@ -5,6 +5,7 @@
 // holds no model.
 #include "base/log.h"
 #include "protocol/classify.h"
+#include "protocol/core_ext.h"
 #include "protocol/http_infer.h"
 #include "protocol/http_tensor.h"
 
@@ -444,6 +445,6 @@ void infer_response(TRITONSERVER_InferenceResponse *response, const uint32_t fla
     }
     if ((flags & TRITONSERVER_RESPONSE_COMPLETE_FINAL) != 0) {
         infer->task.run = reply_on_loop;
-        loop_post(infer->loop, &infer->task);
+        core_ext_post(infer->loop, &infer->task);
     }
 }

@@ -15,10 +15,17 @@ typedef void (*nereid_flush_fn)(void *userp);
 /* Puts off a wake-up so that a batch of responses costs one. Called from within a response callback; true
    promises that fn(userp) is called on this thread soon: when the executor has nothing more to do, before an
    Execute that may take long, and after a handful of short ones at the latest. The same pair is called once.
-   False (the thread is not an executor's, or has too many already): the caller wakes at once. Never fails.
-   Thread: data. */
+   False (the thread is not an executor's, or has too many already): the caller wakes at once. `userp` must stay
+   valid until TRITONSERVER_ServerStop() has returned. Thread: data. */
 __attribute__((visibility("default"))) bool nereid_defer(nereid_flush_fn fn, void *userp);
 typedef bool (*nereid_defer_fn)(nereid_flush_fn fn, void *userp);
+
+/* The other direction: requests that this thread gives to TRITONSERVER_ServerInferAsync() after nereid_cork() wake
+   executors at nereid_uncork(), or after a handful of requests, instead of one by one. A loop corks when it gives
+   the first request of a turn, and must uncork at the end of that turn. Both may be called twice. Thread: any. */
+__attribute__((visibility("default"))) void nereid_cork(void);
+__attribute__((visibility("default"))) void nereid_uncork(void);
+typedef void (*nereid_cork_fn)(void);
 
 #ifdef __cplusplus
 }

@@ -21,6 +21,7 @@
 #include "core/schedule/ordering.h"
 #include "core/schedule/policy.h"
 #include "core/stats.h"
+#include "nereid/ext/core.h"
 #include "proto/model_config.pb-c.h"
 
 // Of each kind of object, so many are kept for the next request.
@@ -277,6 +278,58 @@ static void wake(struct scheduler *scheduler, struct seat *seat)
     }
 }
 
+// ---- corks --------------------------------------------------------------------------------------
+
+// Wakes that this thread has put off. Few: one executor takes what a whole turn of a loop brings.
+#define CORK_WAKES 4u
+#define CORK_REQUESTS 16u
+
+static _Thread_local struct {
+    bool on;
+    unsigned requests; // since the last wakes
+    unsigned count;
+    struct {
+        struct scheduler *scheduler;
+        struct seat *seat;
+    } wakes[CORK_WAKES];
+} cork;
+
+static void pull_cork(void)
+{
+    for (unsigned i = 0; i < cork.count; i++) {
+        wake(cork.wakes[i].scheduler, cork.wakes[i].seat);
+    }
+    cork.count = 0;
+    cork.requests = 0;
+}
+
+void nereid_cork(void)
+{
+    cork.on = true;
+}
+
+void nereid_uncork(void)
+{
+    cork.on = false;
+    pull_cork();
+}
+
+// The wake that a request brings. `scheduler` is alive until then: `wakers` says so.
+static void wake_by_request(struct scheduler *scheduler, struct seat *seat)
+{
+    if (!cork.on || cork.count == CORK_WAKES) {
+        wake(scheduler, seat);
+        return;
+    }
+    if (seat != NULL) {
+        cork.wakes[cork.count].scheduler = scheduler;
+        cork.wakes[cork.count++].seat = seat;
+    }
+    if (++cork.requests >= CORK_REQUESTS) {
+        pull_cork();
+    }
+}
+
 void scheduler_detach(struct scheduler *scheduler, struct seat *seat)
 {
     pthread_mutex_lock(&scheduler->mutex);
@@ -310,7 +363,7 @@ struct nrd_status *scheduler_enqueue(struct model *model, struct request *reques
         seat = choose(scheduler, effect);
     }
     pthread_mutex_unlock(&scheduler->mutex);
-    wake(scheduler, seat);
+    wake_by_request(scheduler, seat);
     if (stopped) {
         return request_error(request, NRD_UNAVAILABLE,
                              "Server is stopping, scheduler for model has stopped accepting new "
