@@ -218,7 +218,7 @@ static struct nrd_status *check(const struct classify_output *output, struct sca
 struct nrd_status *classify(const struct classify_output *output, struct str *out,
                             struct classify_result *result)
 {
-    struct scale scale;
+    struct scale scale = {0};
     NRD_TRY(check(output, &scale));
     bool batched = output->batched && output->dim_count > 0 && output->shape[0] > 0;
     size_t rows = batched ? (size_t)output->shape[0] : 1;
