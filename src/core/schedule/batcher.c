@@ -391,3 +391,26 @@ uint32_t batcher_take(struct batcher *batcher, uint64_t now_ns, struct request *
     }
     return count;
 }
+
+void batcher_expire(struct batcher *batcher, uint64_t now_ns, struct dropped *dropped)
+{
+    for (uint32_t i = 0; i < batcher->level_count; i++) {
+        struct batcher_level *level = &batcher->levels[i];
+        if (level->policy.delay_on_timeout || level->policy.default_timeout_us == 0) {
+            continue;
+        }
+        LIST_FOR_SAFE(node, &level->fresh)
+        {
+            struct request *request = request_of(node);
+            if (request_is_cancelled(request)) {
+                remove_request(batcher, level, request);
+                list_push_back(&dropped->cancelled, node);
+            } else if (now_ns > request->timeout_ns) {
+                remove_request(batcher, level, request);
+                list_push_back(&dropped->rejected, node);
+            } else if (!level->policy.allow_override) {
+                break; // those behind it time out later
+            }
+        }
+    }
+}

@@ -38,9 +38,9 @@ struct batcher {
     uint32_t preferred_count;
     uint8_t *needs; // enum equal_need of each input
     uint32_t input_count;
-    bool check_shapes; // some input needs something
-    bool optional;     // the model has optional inputs: batches do not mix sets
-    bool timeouts;     // some policy has timeouts
+    bool check_shapes;         // some input needs something
+    bool optional;             // the model has optional inputs: batches do not mix sets
+    uint64_t least_timeout_us; // of the policies that reject; 0: none does
 
     uint64_t priority_levels;
     struct queue_policy default_policy;
@@ -55,7 +55,7 @@ struct batcher {
 // Why a batch ended where it did, for tests and statistics.
 enum cut_reason { CUT_NONE, CUT_FULL, CUT_SHAPE, CUT_PREFERRED, CUT_DELAY, CUT_QUEUE_EMPTY };
 
-// `batcher` is zeroed but for its configuration (max_batch_size .. timeouts, priorities); it takes the arrays.
+// `batcher` is zeroed but for its configuration (max_batch_size .. least_timeout_us, priorities); it takes the arrays.
 void batcher_fini(struct batcher *batcher);
 // Adds a level with a policy of its own. Only before the first push.
 NRD_MUST_USE struct nrd_status *batcher_add_level(struct batcher *batcher, uint64_t level,
@@ -66,6 +66,8 @@ enum nrd_code batcher_push(struct batcher *batcher, struct request *request, uin
 // The next batch (room for max_batch_size requests), or 0 and when to ask again.
 uint32_t batcher_take(struct batcher *batcher, uint64_t now_ns, struct request **batch,
                       struct dropped *dropped, uint64_t *deadline_ns, enum cut_reason *reason);
+// Drops the requests that have timed out where the policy is to reject them, and those cancelled among them.
+void batcher_expire(struct batcher *batcher, uint64_t now_ns, struct dropped *dropped);
 // Whether `request` may be in one batch with `first`.
 bool batcher_same_batch(const struct batcher *batcher, const struct request *first,
                         const struct request *request);

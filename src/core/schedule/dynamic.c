@@ -33,7 +33,13 @@ static void dynamic_size(const void *queue, uint64_t *requests, uint64_t *rows)
     *rows = batcher->row_count;
 }
 
+static void dynamic_expire(void *queue, uint64_t now_ns, struct dropped *dropped)
+{
+    batcher_expire(queue, now_ns, dropped);
+}
+
 static const struct policy dynamic_policy = {.destroy = dynamic_destroy,
+                                             .expire = dynamic_expire,
                                              .push = dynamic_push,
                                              .take = dynamic_take,
                                              .size = dynamic_size,
@@ -101,21 +107,37 @@ static struct nrd_status *read_needs(struct batcher *batcher, const struct model
     return NULL;
 }
 
+static void note_timeout(struct batcher *batcher, const struct queue_policy *policy)
+{
+    uint64_t us = policy->delay_on_timeout ? 0 : policy->default_timeout_us;
+    if (us != 0 && (batcher->least_timeout_us == 0 || us < batcher->least_timeout_us)) {
+        batcher->least_timeout_us = us;
+    }
+}
+
 static struct nrd_status *read_levels(struct batcher *batcher,
                                       const Inference__ModelDynamicBatching *config)
 {
     batcher->priority_levels = config->priority_levels;
     batcher->default_policy = read_policy(config->default_queue_policy);
-    batcher->timeouts = batcher->default_policy.default_timeout_us != 0;
+    note_timeout(batcher, &batcher->default_policy);
     if (config->priority_levels == 0) {
         return batcher_add_level(batcher, 0, &batcher->default_policy);
     }
     for (size_t i = 0; i < config->n_priority_queue_policy; i++) {
         struct queue_policy policy = read_policy(config->priority_queue_policy[i]->value);
-        batcher->timeouts = batcher->timeouts || policy.default_timeout_us != 0;
+        note_timeout(batcher, &policy);
         NRD_TRY(batcher_add_level(batcher, config->priority_queue_policy[i]->key, &policy));
     }
     return NULL;
+}
+
+// A quarter of the shortest timeout, between 5 and 500 ms.
+static uint64_t watch_period(const struct batcher *batcher)
+{
+    uint64_t us = batcher->least_timeout_us / 4;
+    us = us < 5000 ? 5000 : us > 500000 ? 500000 : us;
+    return batcher->least_timeout_us == 0 ? 0 : us * 1000;
 }
 
 struct nrd_status *dynamic_create(const struct model *model, struct policy_queue *out)
@@ -144,6 +166,7 @@ struct nrd_status *dynamic_create(const struct model *model, struct policy_queue
                                  .max_rows = batcher->max_batch_size,
                                  .priority_levels = config->priority_levels,
                                  .default_priority = config->default_priority_level,
-                                 .preserve_ordering = config->preserve_ordering};
+                                 .preserve_ordering = config->preserve_ordering,
+                                 .watch_ns = watch_period(batcher)};
     return NULL;
 }

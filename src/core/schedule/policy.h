@@ -30,6 +30,8 @@ struct policy {
     // The next batch, or 0; then `*deadline_ns` is when to ask again (0: after the next push).
     uint32_t (*take)(void *queue, uint64_t now_ns, struct request **batch, struct dropped *dropped,
                      uint64_t *deadline_ns);
+    // Drops what has timed out or was cancelled, when no executor comes by to do so. NULL: there is no such thing.
+    void (*expire)(void *queue, uint64_t now_ns, struct dropped *dropped);
     // Requests, and rows, that are queued.
     void (*size)(const void *queue, uint64_t *requests, uint64_t *rows);
     bool timed; // take wants to know the time
@@ -44,6 +46,7 @@ struct policy_queue {
     uint64_t priority_levels;
     uint64_t default_priority;
     bool preserve_ordering;
+    uint64_t watch_ns; // how often to call expire while requests are queued; 0: never
 };
 
 // Each makes the queue that the configuration of `model` asks for.

@@ -26,6 +26,8 @@
 
 // Of each kind of object, so many are kept for the next request.
 #define POOL_IDLE_MAX 2048u
+// How often an empty queue is looked at for timeouts.
+#define WATCH_IDLE_NS 500000000u
 
 struct pool {
     pthread_mutex_t mutex;
@@ -54,6 +56,11 @@ struct scheduler {
     uint64_t hold_back; // TRITONSERVER_DELAY_SCHEDULER: nothing is taken before so many are queued
     bool stopped;
     _Atomic uint32_t wakers;
+
+    // Answers what times out while all executors are busy; only for models whose policy rejects.
+    struct thread watcher;
+    struct parking watcher_parking;
+    _Atomic bool watcher_stop;
 
     struct pool pool __attribute__((aligned(64)));
 };
@@ -107,6 +114,51 @@ static uint64_t read_hold_back(void)
     return text != NULL && slice_to_u64(slice_of(text), &count) ? count : 0;
 }
 
+// ---- dropped requests ---------------------------------------------------------------------------
+
+static void answer_list(struct list_node *list, enum nrd_code code, const char *text,
+                        enum fail_reason reason)
+{
+    struct list_node *node;
+    while ((node = list_pop_front(list)) != NULL) {
+        struct request *request = CONTAINER_OF(node, struct request, queue_node);
+        struct nrd_status *status = status_new(code, "%s", text);
+        request_respond_error(request, status, reason);
+        status_free(status);
+        status_free(request_release(request, TRITONSERVER_REQUEST_RELEASE_ALL));
+    }
+}
+
+static void answer_dropped(struct dropped *dropped)
+{
+    answer_list(&dropped->rejected, NRD_UNAVAILABLE, "Request timeout expired",
+                FAIL_REASON_REJECTED);
+    answer_list(&dropped->cancelled, NRD_CANCELLED, "", FAIL_REASON_CANCELED);
+}
+
+// Looks often while requests are queued, seldom otherwise: a push does not wake it.
+static void watch_queue(void *arg)
+{
+    struct scheduler *scheduler = arg;
+    const struct policy_queue *queue = &scheduler->queue;
+    uint64_t period_ns = queue->watch_ns;
+    while (!atomic_load_explicit(&scheduler->watcher_stop, memory_order_relaxed)) {
+        uint64_t requests;
+        uint64_t rows;
+        struct dropped dropped;
+        list_init(&dropped.rejected);
+        list_init(&dropped.cancelled);
+        pthread_mutex_lock(&scheduler->mutex);
+        queue->policy->expire(queue->queue, clock_now_ns(), &dropped);
+        queue->policy->size(queue->queue, &requests, &rows);
+        pthread_mutex_unlock(&scheduler->mutex);
+        answer_dropped(&dropped);
+        period_ns = requests > 0 ? queue->watch_ns : period_ns * 2;
+        period_ns = period_ns > WATCH_IDLE_NS ? WATCH_IDLE_NS : period_ns;
+        parking_wait(&scheduler->watcher_parking, clock_now_ns() + period_ns);
+    }
+}
+
 struct nrd_status *scheduler_create(struct model *model, struct scheduler **scheduler)
 {
     NRD_TRY(refuse_unbuilt(model));
@@ -132,6 +184,10 @@ struct nrd_status *scheduler_create(struct model *model, struct scheduler **sche
     if (status == NULL && made->queue.preserve_ordering) {
         status = ordering_init(&made->ordering);
         made->ordered = status == NULL;
+    }
+    parking_init(&made->watcher_parking);
+    if (status == NULL && made->queue.watch_ns != 0) {
+        status = thread_start(&made->watcher, "queue-watch", 0, watch_queue, made);
     }
     if (status != NULL) {
         scheduler_destroy(made);
@@ -183,6 +239,9 @@ void scheduler_destroy(struct scheduler *scheduler)
     if (scheduler == NULL) {
         return;
     }
+    atomic_store_explicit(&scheduler->watcher_stop, true, memory_order_relaxed);
+    parking_wake(&scheduler->watcher_parking);
+    thread_join(&scheduler->watcher);
     wait_for_wakers(scheduler);
     if (scheduler->queue.policy != NULL) {
         scheduler->queue.policy->destroy(scheduler->queue.queue);
@@ -376,19 +435,6 @@ struct nrd_status *scheduler_enqueue(struct model *model, struct request *reques
     return NULL;
 }
 
-static void answer_dropped(struct list_node *list, enum nrd_code code, const char *text,
-                           enum fail_reason reason)
-{
-    struct list_node *node;
-    while ((node = list_pop_front(list)) != NULL) {
-        struct request *request = CONTAINER_OF(node, struct request, queue_node);
-        struct nrd_status *status = status_new(code, "%s", text);
-        request_respond_error(request, status, reason);
-        status_free(status);
-        status_free(request_release(request, TRITONSERVER_REQUEST_RELEASE_ALL));
-    }
-}
-
 // The seat is to park: it may be woken from now on.
 static void become_idle(struct scheduler *scheduler, struct seat *seat, uint64_t *deadline_ns)
 {
@@ -440,9 +486,7 @@ uint32_t scheduler_take(struct scheduler *scheduler, struct seat *seat, struct r
     pthread_mutex_unlock(&scheduler->mutex);
 
     wake(scheduler, next);
-    answer_dropped(&dropped.rejected, NRD_UNAVAILABLE, "Request timeout expired",
-                   FAIL_REASON_REJECTED);
-    answer_dropped(&dropped.cancelled, NRD_CANCELLED, "", FAIL_REASON_CANCELED);
+    answer_dropped(&dropped);
     return count;
 }
 

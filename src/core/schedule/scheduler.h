@@ -3,7 +3,8 @@
 //
 // There is no batcher thread. infer_async() puts a request into the queue under the queue's mutex and wakes at most one idle
 // executor; an executor that becomes free takes a batch, made at that moment from what is queued then. A batch that is
-// worth waiting for is waited for by one idle executor, parked with a deadline.
+// worth waiting for is waited for by one idle executor, parked with a deadline. Only a model whose queue policy rejects by
+// timeout has one more thread, which answers what times out while all executors are busy.
 //
 //   direct:  first in, first out, one request an Execute           (no dynamic_batching in the configuration)
 //   dynamic: priorities, queue policies, preferred sizes, delay     (schedule/batcher.h holds the policy, without threads)

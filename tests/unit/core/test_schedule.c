@@ -428,6 +428,26 @@ static void expired_request_is_rejected(void **state)
     assert_int_equal(calls[1].code, TRITONSERVER_ERROR_UNAVAILABLE);
 }
 
+static void expired_request_is_rejected_while_all_are_busy(void **state)
+{
+    (void)state;
+    fixture_dynamic(&fixture);
+    fixture.policy.default_timeout_microseconds = 2000;
+    gate_open = false;
+    fixture_start(&fixture, echo, 1);
+    infer(0, 1);
+    await_executes(1);
+    infer(1, 1);
+    pthread_mutex_lock(&mutex);
+    while (calls[1].releases == 0) {
+        pthread_cond_wait(&changed, &mutex); // the gate is still shut
+    }
+    pthread_mutex_unlock(&mutex);
+    assert_string_equal(calls[1].error, "Request timeout expired");
+    open_gate();
+    await(2);
+}
+
 static void preserve_ordering_holds(void **state)
 {
     (void)state;
@@ -591,6 +611,7 @@ int main(void)
         TEST(full_queue_refuses_and_leaves_the_request_with_its_owner),
         TEST(cancelled_request_is_answered_without_execute),
         TEST(expired_request_is_rejected),
+        TEST(expired_request_is_rejected_while_all_are_busy),
         TEST(preserve_ordering_holds),
         TEST(decoupled_responses_outlive_their_request),
         TEST(stopped_scheduler_refuses),
