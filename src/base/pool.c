@@ -9,6 +9,7 @@
 // Under AddressSanitizer what is idle is poisoned: a use after the return shows like a use after free.
 #include "base/pool.h"
 
+#include <malloc.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -362,6 +363,32 @@ void buffer_pool_put(struct buffer_pool *p, void *buffer)
     head->next = own->first;
     own->first = head;
     pthread_mutex_unlock(&own->lock);
+}
+
+void buffer_pool_trim(struct buffer_pool *p, size_t keep_bytes)
+{
+    bool freed = false;
+    for (unsigned i = CLASS_COUNT; i-- > 0;) {
+        struct buffer_class *own = &p->classes[i];
+        while (buffer_pool_idle_bytes(p) > keep_bytes) {
+            pthread_mutex_lock(&own->lock);
+            struct buffer_head *head = own->first;
+            if (head != NULL) {
+                own->first = head->next;
+            }
+            pthread_mutex_unlock(&own->lock);
+            if (head == NULL) {
+                break;
+            }
+            atomic_fetch_sub_explicit(&p->idle_bytes, class_bytes(i), memory_order_relaxed);
+            ASAN_UNPOISON_MEMORY_REGION(head + 1, class_bytes(i));
+            mem_free(head);
+            freed = true;
+        }
+    }
+    if (freed) {
+        malloc_trim(0);
+    }
 }
 
 size_t buffer_pool_idle_bytes(const struct buffer_pool *p)

@@ -29,5 +29,8 @@ void *buffer_pool_get(struct buffer_pool *p, size_t size, size_t *capacity)
     __attribute__((warn_unused_result));
 void buffer_pool_put(struct buffer_pool *p, void *buffer); // NULL is fine
 size_t buffer_pool_idle_bytes(const struct buffer_pool *p);
+// Frees idle buffers, largest first, until at most `keep_bytes` are idle, and gives the system back what the heap can spare. For a
+// quiet moment: it may take a millisecond.
+void buffer_pool_trim(struct buffer_pool *p, size_t keep_bytes);
 
 #endif
