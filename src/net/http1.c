@@ -23,6 +23,8 @@
 #define MAX_CHUNKS 65536
 #define PROGRESS_BYTES (64 * 1024)
 #define MAX_IDLE_CONNS 256
+#define QUIET_MS 2000
+#define QUIET_KEEP_BYTES (4 * 1024 * 1024)
 #define NS_PER_MS 1000000ull
 
 struct http1_block {
@@ -67,6 +69,9 @@ struct http1_conn {
 struct conn_list {
     struct list_node head;
     struct loop_task close_task;
+    struct loop_timer quiet; // runs while requests come, and once after
+    bool quiet_set;
+    unsigned served; // requests since it was set
     struct http1_server *server;
 };
 
@@ -251,6 +256,29 @@ static void trim_text(struct str *text)
     }
 }
 
+// Memory that a burst of large bodies took goes back when requests have stopped coming.
+static void look_for_quiet(struct loop_timer *timer)
+{
+    struct conn_list *list = CONTAINER_OF(timer, struct conn_list, quiet);
+    if (list->served > 0) {
+        list->served = 0;
+        loop_timer_start(timer, QUIET_MS);
+        return;
+    }
+    list->quiet_set = false;
+    buffer_pool_trim(list->server->options.pool, QUIET_KEEP_BYTES);
+}
+
+static void note_served(struct http1_conn *conn)
+{
+    struct conn_list *list = &conn->server->lists[conn->loop_index];
+    list->served++;
+    if (!list->quiet_set) {
+        list->quiet_set = true;
+        loop_timer_start(&list->quiet, QUIET_MS);
+    }
+}
+
 // The request and its reply are over.
 static void reply_done(struct stream_chunk *chunk)
 {
@@ -259,6 +287,7 @@ static void reply_done(struct stream_chunk *chunk)
     http1_block_release(conn->body);
     conn->body = NULL;
     trim_text(&conn->text);
+    note_served(conn);
     if (conn->last || stream_is_closing(&conn->stream)) {
         conn->state = CONN_LAST;
         return;
@@ -922,8 +951,13 @@ struct nrd_status *http1_server_create(const struct http1_options *options,
     while (status == NULL && server->loop_count < count) {
         list_init(&server->lists[server->loop_count].head);
         server->lists[server->loop_count].close_task.run = close_all;
+        server->lists[server->loop_count].server = server;
         status = loop_create(&server->loops[server->loop_count]);
-        server->loop_count += status == NULL;
+        if (status == NULL) {
+            loop_timer_init(&server->lists[server->loop_count].quiet,
+                            server->loops[server->loop_count], look_for_quiet);
+            server->loop_count++;
+        }
     }
     if (status == NULL) {
         struct listener_options listen = {
