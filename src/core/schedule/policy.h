@@ -4,6 +4,8 @@
 #ifndef NEREID_CORE_SCHEDULE_POLICY_H
 #define NEREID_CORE_SCHEDULE_POLICY_H
 
+#include <stdint.h>
+
 #include "base/list.h"
 #include "base/status.h"
 
