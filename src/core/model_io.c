@@ -108,7 +108,8 @@ const char *model_io_label(const struct model_io *output, size_t index)
     if (output->labels == NULL || index >= output->labels->count) {
         return NULL;
     }
-    return output->labels->lines[index];
+    const char *label = output->labels->lines[index];
+    return label[0] == '\0' ? NULL : label; // an empty line is no label, as in Triton
 }
 
 // ---- compiling ------------------------------------------------------------------------------------------------------
