@@ -20,12 +20,10 @@ def server(server_name, tmp_path_factory):
     add_model(root, "labelled", labelled, {"labels.txt": "cat\ndog\n\nbird\n"})
     add_model(root, "ints", identity_config("ints", "TYPE_INT8"))
     add_model(root, "text", identity_config("text", "TYPE_STRING"))
-    add_model(root, "told", identity_config(
-        "told", extra='parameters { key: "response_parameters" value { string_value: "true" } }\n'))
     with Server(server_name, root, "--http-restricted-api=logging,statistics:admin=secret",
                 "--grpc-restricted-protocol=logging,statistics:admin=secret",
-                "--http-header-forward-pattern=^(X-Go|x-also).*\\d$",
-                "--grpc-header-forward-pattern=^(X-Go|x-also).*\\d$") as started:
+                r"--http-header-forward-pattern=^(?:x-go|triton_)\w*?\d$",
+                r"--grpc-header-forward-pattern=^(?:x-go|triton_)\w*?\d$") as started:
         yield started
 
 
@@ -83,3 +81,15 @@ def test_classification_of_text_is_refused(server_name, client, protocol):
         classify(client, protocol, "text", np.array([b"a", b"b"], dtype=object), 1, "BYTES")
     assert "class result not available for output due to unsupported type 'BYTES'" in error.value.message()
     assert client.is_server_live()
+
+
+def test_forwarded_headers_may_not_take_tritons_names(server_name, client, protocol):
+    given = protocol.InferInput("INPUT0", [1], "INT8")
+    given.set_data_from_numpy(np.array([1], dtype=np.int8))
+    for headers in ({"x-go1": "a", "triton_x": "b"}, {"x-go_a2": "", "x-other1": "c"}):
+        assert client.infer("ints", [given], headers=headers).as_numpy("OUTPUT0").tolist() == [1]
+    if server_name != "nereid":
+        return  # 2.51 forwards them
+    with pytest.raises(InferenceServerException) as error:
+        client.infer("ints", [given], headers={"triton_x1": "b"})
+    assert "triton_" in error.value.message() and "reserved for Triton usage" in error.value.message()
