@@ -56,6 +56,13 @@ static int compare_settings(const void *a, const void *b)
     return strcmp((*x)->key, (*y)->key);
 }
 
+// Settings that the server itself adds for all backends, and that only a setting for one backend replaces.
+static bool is_own_key(const char *key)
+{
+    return strcmp(key, "auto-complete-config") == 0 || strcmp(key, "min-compute-capability") == 0 ||
+           strcmp(key, "backend-directory") == 0;
+}
+
 // {"cmdline":{...}}: settings for all backends and for `name`, by key, with what the server adds itself.
 static struct nrd_status *make_config(const struct server_options *options, const char *name,
                                       struct message **config)
@@ -81,7 +88,7 @@ static struct nrd_status *make_config(const struct server_options *options, cons
     for (size_t i = 0; i < list->count; i++) {
         const struct setting *at = &list->items[i];
         if ((at->group[0] == '\0' || strcmp(at->group, name) == 0) &&
-            !is_overridden(list, i, name)) {
+            !is_overridden(list, i, name) && !(at->group[0] == '\0' && is_own_key(at->key))) {
             rows[count++] = at;
             has_batch = has_batch || strcmp(at->key, batch) == 0;
         }
