@@ -31,7 +31,7 @@ ldflags := -pthread $(san) -Wl,-z,relro,-z,now $(asan_cxx) $(LDFLAGS)
 
 # Libraries from the system, by folder that needs them.
 sys_proto := -lprotobuf-c
-sys_net := -levent_core -lnghttp2 -lssl -lcrypto
+sys_net := -levent_core -lnghttp2 -lssl -lcrypto -lz
 sys_protocol := -lz
 sys_base := -lm -ldl
 
