@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ROOT / "tools" / "models"
 sys.path.insert(0, str(TOOLS))
 
+import changes  # noqa: E402
 import labels  # noqa: E402
 import make_samples  # noqa: E402
 import networks  # noqa: E402
@@ -77,15 +78,45 @@ def test_classifier_is_right_on_fresh_pictures(running, fresh, key, truth):
     assert right >= 0.98 * len(fresh)
 
 
-def test_unet_is_right_on_fresh_pictures(running, fresh):
-    chosen = fresh[::3]
-    found = infer(running["unet"], zoo.SMALL["unet"], [s.picture for s in chosen]).argmax(1)
-    truth = np.stack([s.regions for s in chosen])
+def mean_iou(session, pictures, truth):
+    """Of the U-Net's maps of pictures, against truth [n, h, w]."""
+    found = infer(session, zoo.SMALL["unet"], pictures).argmax(1)
     overlap = [
         ((found == c) & (truth == c)).sum() / ((found == c) | (truth == c)).sum()
         for c in range(len(labels.REGIONS))
     ]
-    assert np.mean(overlap) >= 0.95
+    return np.mean(overlap)
+
+
+def test_unet_is_right_on_fresh_pictures(running, fresh):
+    chosen = fresh[::3]
+    truth = np.stack([s.regions for s in chosen])
+    assert mean_iou(running["unet"], [s.picture for s in chosen], truth) >= 0.95
+
+
+@pytest.mark.parametrize("name", list(changes.CHANGES))
+def test_models_bear_changed_pictures(running, fresh, name):
+    changed = [changes.CHANGES[name](s.picture, i) for i, s in enumerate(fresh)]
+    for key, truth in (("resnet", "kind"), ("densenet", "finish")):
+        found = infer(running[key], zoo.SMALL[key], changed).argmax(1)
+        right = sum(int(a) == getattr(s, truth) for a, s in zip(found, fresh))
+        assert right >= 0.95 * len(fresh)
+    truth = np.stack([s.regions for s in fresh[::3]])
+    assert mean_iou(running["unet"], changed[::3], truth) >= 0.92
+
+
+@pytest.mark.parametrize("quality", [40, 75])
+def test_training_imitates_jpeg_as_pillow_writes_it(fresh, quality):
+    torch = pytest.importorskip("torch", reason="PyTorch is needed for training alone")
+    import degrade
+
+    pictures = np.stack([s.picture for s in fresh[:8]])
+    x = torch.from_numpy(pictures).movedim(3, 1) / 255
+    found = degrade.jpeg(x, torch.full((8,), float(quality))).movedim(1, 3).numpy() * 255
+    wanted = np.stack([changes.CHANGES[f"jpeg_{quality}"](p, 0) for p in pictures]).astype(float)
+    # Rounding between the encoder's steps makes up to one; what JPEG itself changes is over four.
+    assert np.abs(found - wanted).mean() < 1.2
+    assert np.abs(pictures - wanted).mean() > 3
 
 
 def test_samples_are_answered_as_written_down(running):

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Draws the pictures, trains the three models, tests the exported files, and writes models/.
 
-    python3 tools/models/train.py            # about four minutes with a GPU, hours without
+    python3 tools/models/train.py            # about eight minutes with a GPU, hours without
 
 Each model's folder gets 1/model.onnx, config.pbtxt, labels.txt and accuracy.json. The figures in
 accuracy.json are measured with ONNX Runtime on the written file, on pictures whose seeds neither
-training nor the choice of any setting has seen. Start at main(), then fit().
+training nor the choice of any setting has seen, as drawn and changed (changes.py).
+Start at main(), then fit().
 """
 
 import argparse
@@ -17,12 +18,14 @@ import sys
 import time
 from pathlib import Path
 
+import changes
 import numpy as np
 import onnxruntime
 import scenes
 import torch
 import torch.nn.functional as F
 import zoo
+from degrade import degrade
 from onnx_graph import Trained
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -156,7 +159,7 @@ class TorchBuilder(torch.nn.Module):
 
 
 def _augment(pictures, truth):
-    """Turns and mirrors a batch, and varies brightness and colour per picture."""
+    """Turns and mirrors a batch; varies colour and degrades per picture."""
     turns, mirror = int(torch.randint(4, ())), bool(torch.randint(2, ()))
     pictures = torch.rot90(pictures, turns, (2, 3))
     pictures = pictures.flip(3) if mirror else pictures
@@ -167,7 +170,7 @@ def _augment(pictures, truth):
     like = {"device": pictures.device}
     gain = 1 + 0.08 * torch.randn(n, 1, 1, 1, **like) + 0.02 * torch.randn(n, 3, 1, 1, **like)
     offset = 0.02 * torch.randn(n, 1, 1, 1, **like)
-    return (pictures * gain + offset).clamp(0, 1), truth
+    return degrade((pictures * gain + offset).clamp(0, 1)), truth
 
 
 def _loss(logits, truth):
@@ -308,6 +311,19 @@ def score(model, found, truth):
     return result
 
 
+_CHANGED = 1000  # pictures on which each change is measured
+
+
+def score_changed(path, model, pictures, truth, threads=1):
+    """The figure that counts (mean IoU or accuracy) under each of changes.CHANGES, by name."""
+    figure = "mean_iou" if model.per_pixel else "accuracy"
+    found = {}
+    for name, change in changes.CHANGES.items():
+        changed = [change(picture, i) for i, picture in enumerate(pictures)]
+        found[name] = score(model, predict(path, model, changed, threads), truth)[figure]
+    return found
+
+
 def make(name, cache, out, epochs, budget, device, threads):
     """Trains, writes and tests one model from the drawings in the folder cache."""
     torch.set_num_threads(threads)
@@ -318,8 +334,13 @@ def make(name, cache, out, epochs, budget, device, threads):
     table = fit(name, parts["train"], parts["validation"], epochs, budget, torch.device(device))
     model = zoo.SMALL[name]
     path = zoo.write(model, zoo.build(model, Trained(table)), out)
-    found = predict(path, model, parts["test"]["picture"], threads)
-    result = score(model, found, parts["test"][TRUTH[name]])
+    pictures, truth = parts["test"]["picture"], parts["test"][TRUTH[name]]
+    result = score(model, predict(path, model, pictures, threads), truth)
+    few = slice(_CHANGED)
+    result["changed"] = {
+        "pictures": len(truth[few]),
+        **score_changed(path, model, pictures[few], truth[few], threads),
+    }
     rows = [f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in result.items()]
     text = "{\n" + ",\n".join(rows) + "\n}\n"
     (out / model.name / "accuracy.json").write_text(text)
@@ -335,7 +356,7 @@ def main():
     parser.add_argument("--models", default=",".join(zoo.SMALL), help="default: %(default)s")
     parser.add_argument("--pictures", type=int, default=24000, help="to train on (%(default)s)")
     parser.add_argument("--held-out", type=int, default=3000, help="to test on (%(default)s)")
-    parser.add_argument("--epochs", type=int, default=28, help="default: %(default)s")
+    parser.add_argument("--epochs", type=int, default=44, help="default: %(default)s")
     parser.add_argument(
         "--budget", type=float, default=1e9, help="seconds that a model may train (no limit)"
     )
