@@ -220,6 +220,7 @@ check-fuzz:
 	@tools/fuzz.sh $(SECONDS) $(fuzz_names)
 
 lint:
+	@tools/setup.sh lint
 	@tools/lint.sh
 check: lint test
 

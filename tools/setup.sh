@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 # Installs what a target needs, and nothing that is there already:
 #   tools/setup.sh build            compiler, libraries (Debian, Ubuntu)
+#   tools/setup.sh lint             the same, and what tools/lint.sh runs
 #   tools/setup.sh demo|test DIR    the same, and a Python environment in DIR/venv with pinned packages; the ONNX
 #                                   Runtime library goes to DIR/lib/nereid/onnxruntime; `test` also unpacks the peer
 #                                   server (nvidia-pytriton) and perf_analyzer to DIR/peer, to compare with.
 # Root, or sudo, is asked for only when a package is missing.
 set -euo pipefail
-what=${1:?usage: setup.sh build|demo|test [DIR]}
+what=${1:?usage: setup.sh build|lint|demo|test [DIR]}
 dir=${2:-build}
 here=$(cd "$(dirname "$0")" && pwd)
 
@@ -15,6 +16,7 @@ packages=(gcc make pkg-config libc6-dev libevent-dev libnghttp2-dev libssl-dev z
           protobuf-c-compiler protobuf-compiler)
 case $what in
 build) ;;
+lint) packages+=(python3 git g++ clang-format cppcheck) ;;
 demo) packages+=(python3 python3-venv curl ca-certificates) ;;
 test) packages+=(python3 python3-venv curl ca-certificates libcmocka-dev git unzip g++ binutils procps) ;;
 *) echo "setup.sh: unknown target '$what'" >&2; exit 2 ;;
@@ -32,7 +34,7 @@ if [ ${#missing[@]} -gt 0 ]; then
     "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -qq
     "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 fi
-[ "$what" = build ] && exit 0
+[ "$what" = build ] || [ "$what" = lint ] && exit 0
 
 # The Python environment, made anew when a pin changes.
 python=${PYTHON:-python3}
