@@ -16,13 +16,12 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "net/packer.h"
 
 enum {
     INPUT_SIZE = 64 * 1024, // shared by the connections of a loop
-    BLOCK_SIZE = 32 * 1024, // packed output
     COPY_MAX = 2048,        // payload up to this is packed rather than pointed to
     DIRECT_MIN = 8 * 1024,  // the rest of a DATA frame from which receiving it in place pays
-    IDLE_BLOCKS = 64,       // kept for reuse, a home
     HEADER_OVERHEAD = 32,   // RFC 9113 section 6.5.2
     SLOW_BYTES = 1024,      // what a peer that owes us bytes sends in slow_ms at least
     FRAME_HEADER = 9,       // RFC 9113 section 4.1
@@ -34,22 +33,6 @@ enum {
 #define MS UINT64_C(1000000)
 #define IDLE_PING_NS (UINT64_C(7200) * 1000 * MS) // between a peer's pings when it has no calls
 
-struct block {
-    struct block *next; // free list
-    unsigned references;
-    size_t used;
-    size_t size;
-    char bytes[];
-};
-
-struct out_chunk {
-    struct stream_chunk chunk;
-    struct http2_home *home;
-    struct block *block; // one of these two is set
-    struct http2_body *body;
-    struct out_chunk *next; // free list
-};
-
 struct http2_home {
     struct loop *loop;
     struct http2_options options;
@@ -60,9 +43,7 @@ struct http2_home {
     struct list_node connections;
     unsigned connection_count;
     unsigned stream_count;
-    struct block *free_blocks;
-    unsigned free_block_count;
-    struct out_chunk *free_chunks;
+    struct packer_stock stock;
     char *input;
 };
 
@@ -82,8 +63,7 @@ struct http2_connection {
     bool direct_ok;
     char *landing; // where the last room() pointed
     // Output.
-    struct block *block;
-    size_t sealed; // bytes of `block` that are queued
+    struct packer packer;
     // Clocks; 0: not set.
     uint64_t preface_due, slow_due, ping_due, pong_due, age_due, grace_due, stall_due;
     uint64_t last_read_ns;
@@ -114,7 +94,7 @@ static void want_flush(struct http2_connection *c)
     }
 }
 
-// ---- bodies, blocks, chunks -----------------------------------------------------------------------------------------
+// ---- bodies ---------------------------------------------------------------------------------------------------------
 
 static void body_unref(struct http2_body *body)
 {
@@ -123,121 +103,9 @@ static void body_unref(struct http2_body *body)
     }
 }
 
-static void block_unref(struct http2_home *home, struct block *block)
+static void body_sent(void *body)
 {
-    if (--block->references > 0) {
-        return;
-    }
-    if (block->size == BLOCK_SIZE && home->free_block_count < IDLE_BLOCKS) {
-        block->next = home->free_blocks;
-        home->free_blocks = block;
-        home->free_block_count++;
-    } else {
-        mem_free(block);
-    }
-}
-
-static struct block *block_new(struct http2_home *home, size_t size)
-{
-    struct block *block = home->free_blocks;
-    if (block != NULL && size <= BLOCK_SIZE) {
-        home->free_blocks = block->next;
-        home->free_block_count--;
-    } else {
-        size = size < BLOCK_SIZE ? BLOCK_SIZE : size;
-        block = mem_alloc(sizeof(*block) + size);
-        if (block == NULL) {
-            return NULL;
-        }
-        block->size = size;
-    }
-    block->references = 1;
-    block->used = 0;
-    return block;
-}
-
-static void chunk_released(struct stream_chunk *base)
-{
-    struct out_chunk *chunk = CONTAINER_OF(base, struct out_chunk, chunk);
-    struct http2_home *home = chunk->home;
-    if (chunk->block != NULL) {
-        block_unref(home, chunk->block);
-    } else {
-        body_unref(chunk->body);
-    }
-    chunk->next = home->free_chunks;
-    home->free_chunks = chunk;
-}
-
-static struct out_chunk *chunk_new(struct http2_home *home, const void *ptr, size_t size)
-{
-    struct out_chunk *chunk = home->free_chunks;
-    if (chunk != NULL) {
-        home->free_chunks = chunk->next;
-    } else {
-        chunk = mem_alloc(sizeof(*chunk));
-        if (chunk == NULL) {
-            return NULL;
-        }
-        chunk->home = home;
-    }
-    chunk->chunk = (struct stream_chunk){.ptr = ptr, .len = size, .release = chunk_released};
-    chunk->block = NULL;
-    chunk->body = NULL;
-    return chunk;
-}
-
-// Queues what has been packed since the last time.
-static bool seal(struct http2_connection *c)
-{
-    struct block *block = c->block;
-    if (block == NULL || block->used == c->sealed) {
-        return true;
-    }
-    struct out_chunk *chunk = chunk_new(c->home, block->bytes + c->sealed, block->used - c->sealed);
-    if (chunk == NULL) {
-        return false;
-    }
-    chunk->block = block;
-    block->references++;
-    c->sealed = block->used;
-    stream_queue(&c->stream, &chunk->chunk);
-    return true;
-}
-
-static void drop_block(struct http2_connection *c)
-{
-    if (c->block != NULL) {
-        block_unref(c->home, c->block);
-        c->block = NULL;
-        c->sealed = 0;
-    }
-}
-
-// Room for `size` bytes in the open block; NULL: no memory.
-static char *pack_room(struct http2_connection *c, size_t size)
-{
-    if (c->block != NULL && c->block->size - c->block->used < size) {
-        if (!seal(c)) {
-            return NULL;
-        }
-        drop_block(c);
-    }
-    if (c->block == NULL) {
-        c->block = block_new(c->home, size);
-        c->sealed = 0;
-        if (c->block == NULL) {
-            return NULL;
-        }
-    }
-    char *at = c->block->bytes + c->block->used;
-    c->block->used += size;
-    return at;
-}
-
-static size_t unsealed(const struct http2_connection *c)
-{
-    return c->block == NULL ? 0 : c->block->used - c->sealed;
+    body_unref(body);
 }
 
 // The next run of bytes of the oldest body, at most `most`; the body stays referenced.
@@ -322,15 +190,12 @@ static int send_payload(nghttp2_session *session, nghttp2_frame *frame, const ui
     struct http2_connection *c = user;
     struct http2_stream *s = source->ptr;
     bool copy = length <= COPY_MAX;
-    char *at = pack_room(c, FRAME_HEADER + (copy ? length : 0));
+    char *at = packer_room(&c->packer, FRAME_HEADER + (copy ? length : 0));
     if (at == NULL) {
         return NGHTTP2_ERR_CALLBACK_FAILURE;
     }
     memcpy(at, head, FRAME_HEADER);
     at += FRAME_HEADER;
-    if (!copy && !seal(c)) {
-        return NGHTTP2_ERR_CALLBACK_FAILURE;
-    }
     c->data_seen = true;
     s->body_bytes -= length;
     c->body_bytes -= length;
@@ -342,13 +207,11 @@ static int send_payload(nghttp2_session *session, nghttp2_frame *frame, const ui
             memcpy(at, run.iov_base, run.iov_len);
             at += run.iov_len;
         } else {
-            struct out_chunk *chunk = chunk_new(c->home, run.iov_base, run.iov_len);
-            if (chunk == NULL) {
+            body->references++;
+            if (!packer_point(&c->packer, run.iov_base, run.iov_len, body_sent, body)) {
+                body->references--;
                 return NGHTTP2_ERR_CALLBACK_FAILURE;
             }
-            chunk->body = body;
-            body->references++;
-            stream_queue(&c->stream, &chunk->chunk);
         }
         body_advance(body, run.iov_len);
         length -= run.iov_len;
@@ -387,13 +250,13 @@ static void flush(struct http2_connection *c)
         return;
     }
     c->flushing = true;
-    while (stream_pending(&c->stream) + unsealed(c) < HIGH_MARK) {
+    while (stream_pending(&c->stream) + packer_pending(&c->packer) < HIGH_MARK) {
         const uint8_t *data = NULL;
         ssize_t size = nghttp2_session_mem_send(c->session, &data);
         if (size == 0) {
             break;
         }
-        char *at = size > 0 ? pack_room(c, (size_t)size) : NULL;
+        char *at = size > 0 ? packer_room(&c->packer, (size_t)size) : NULL;
         if (at == NULL) {
             c->flushing = false;
             fail(c);
@@ -408,19 +271,13 @@ static void flush(struct http2_connection *c)
         c->peer_ping_ns = 0;
         c->pings_sent = 0;
     }
-    if (!seal(c)) {
+    if (!packer_seal(&c->packer)) {
         c->flushing = false;
         fail(c);
         return;
     }
     stream_flush(&c->stream);
-    if (c->block != NULL && c->block->references == 1) {
-        c->block->used = 0; // all of it is out: begin anew
-        c->sealed = 0;
-        if (stream_pending(&c->stream) == 0) {
-            drop_block(c);
-        }
-    }
+    packer_tidy(&c->packer);
     c->flushing = false;
     if (c->body_bytes > 0 && c->stall_due == 0) {
         c->stall_due = loop_now_ns(c->home->loop) + ms_to_ns((int64_t)c->home->options.stall_ms);
@@ -692,7 +549,7 @@ static void stream_gone(struct stream *stream, enum stream_end end)
     while (!list_empty(&c->streams)) {
         stream_over(CONTAINER_OF(c->streams.next, struct http2_stream, node), false);
     }
-    drop_block(c);
+    packer_fini(&c->packer);
     nghttp2_session_del(c->session);
     list_remove(&c->node);
     home->connection_count--;
@@ -855,16 +712,7 @@ void http2_home_destroy(struct http2_home *home)
     if (home == NULL) {
         return;
     }
-    while (home->free_blocks != NULL) {
-        struct block *block = home->free_blocks;
-        home->free_blocks = block->next;
-        mem_free(block);
-    }
-    while (home->free_chunks != NULL) {
-        struct out_chunk *chunk = home->free_chunks;
-        home->free_chunks = chunk->next;
-        mem_free(chunk);
-    }
+    packer_stock_fini(&home->stock);
     nghttp2_option_del(home->option);
     nghttp2_session_callbacks_del(home->callbacks);
     mem_free(home->input);
@@ -935,6 +783,7 @@ struct http2_connection *http2_connection_create(struct http2_home *home, int fd
         c->home = home;
         c->data = data;
         list_init(&c->streams);
+        c->packer = (struct packer){.stock = &home->stock, .stream = &c->stream};
         stream_init(&c->stream, home->loop, fd, &stream_callbacks, transport, transport_data);
     }
     if (c == NULL || !open_session(c)) {
