@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -361,8 +362,9 @@ static struct nrd_status *read_model(const struct repo_look *look, struct repo_m
     }
     NRD_TRY(read_override(look, &model->config));
     if (model->config != NULL) {
+        // Files that come later than this load win again; files that came with it never do.
         model->config_provided = true;
-        model->modified_ns = 0;
+        model->modified_ns = look->directory == NULL ? 0 : (int64_t)clock_wall_ns();
         model->unmodified = false;
     } else if (model->unmodified) {
         return NULL;

@@ -43,8 +43,9 @@ struct repo_model {
     Inference__ModelConfig *config;
     bool config_provided; // by a file or by the load
     bool unmodified;      // then there is no config
-    int64_t
-        modified_ns; // newest time of all files; 0 for what the load gave, so that the next look sees a change
+    // Newest time of all files. With a configuration of the load's own it is the moment of the load, so that only a
+    // later change of the files undoes it; with files of the load's own it is 0, so that the next look sees a change.
+    int64_t modified_ns;
 };
 
 // How to look.

@@ -248,7 +248,7 @@ def test_unload_lets_requests_finish(front, repo):
         assert until(lambda: state_of(server, "slow") == [("1", "UNAVAILABLE", "unloaded")])
 
 
-def test_config_override_holds_until_the_next_load(front, repo):
+def test_config_override_holds_until_the_files_change(front, repo):
     add_model(repo, "m", identity_config("m"))
     config = {"name": "m", "backend": "identity", "max_batch_size": 4,
               "input": [{"name": "INPUT0", "data_type": "TYPE_INT32", "dims": [2]}],
@@ -259,7 +259,16 @@ def test_config_override_holds_until_the_next_load(front, repo):
         assert got["max_batch_size"] == 4 and got["input"][0]["data_type"] == "TYPE_INT32"
         status, text = load(server, "m", config="{not json")
         assert (status, error_of(text)) == (500, "failed to load 'm', failed to poll from model repository")
+        assert load(server, "m") == (200, "")
         assert json.loads(get(server, "/v2/models/m/config")[1])["max_batch_size"] == 4
+        time.sleep(0.05)
+        add_model(repo, "m", identity_config("m", batch=2))
+        assert load(server, "m") == (200, "")
+        assert json.loads(get(server, "/v2/models/m/config")[1])["max_batch_size"] == 2
+        assert load(server, "m", config=json.dumps(config)) == (200, "")
+        assert unload(server, "m") == (200, "")
+        assert load(server, "m") == (200, "")
+        assert json.loads(get(server, "/v2/models/m/config")[1])["max_batch_size"] == 2
 
 
 def test_file_override_and_back(front, repo):
