@@ -72,3 +72,9 @@ if [ ! -e "$dir/peer/.made" ]; then
     rm -rf "$dir/peer/wheels" "$dir/peer/perf"
     touch "$dir/peer/.made"
 fi
+
+# The peer's Python backend, which a test runs in our server, needs a NumPy of its day.
+if [ ! -e "$dir/peer/python/numpy" ]; then
+    "$dir/venv/bin/pip" install -q --disable-pip-version-check --no-deps --only-binary=:all: --target "$dir/peer/python" numpy==1.26.4 ||
+        echo "no NumPy 1.26 for this Python: tests/api/test_peer_backend.py will skip" >&2
+fi
