@@ -432,16 +432,16 @@ void infer_response(TRITONSERVER_InferenceResponse *response, const uint32_t fla
         status = status_new(NRD_INTERNAL, "expected a single response, got %u", infer->responses);
     } else if (response != NULL) {
         status = write_reply(infer, response);
-        if (status == NULL) {
-            finish_head(infer);
-        }
     }
-    if (status != NULL) {
-        set_error(infer, status);
-    }
+    // The response goes first: from here on what was kept of its memory is the reply's alone.
     if (response != NULL) {
         http_drop_error(TRITONSERVER_InferenceResponseDelete(response),
                         "deleting an inference response");
+    }
+    if (status != NULL) {
+        set_error(infer, status);
+    } else if (response != NULL) {
+        finish_head(infer);
     }
     if ((flags & TRITONSERVER_RESPONSE_COMPLETE_FINAL) != 0) {
         infer->task.run = reply_on_loop;
