@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Configurations, good and bad, that both servers read in test_config_vs_oracle.py.
+"""Configurations, good and bad, that both servers read in test_config_vs_peer.py.
 
 TEXTS are whole config.pbtxt files; SYNTAX are files that no reader may accept; OVERRIDES are JSON of a load request;
 DIRECTORIES are (configuration or None, files) for guessing the backend. "@IO@" stands for a plain pair of tensors, and

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Prints a model's configuration as a server would answer it, without a server: for
-// tests/conformance/test_config_vs_oracle.py.
+// tests/conformance/test_config_vs_peer.py.
 //
 //   config_print [--strict] [--text] [--override JSON] [--name CONFIG_NAME] MODEL_DIR...
 //
