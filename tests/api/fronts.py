@@ -5,6 +5,7 @@ The program's run path leads to ../lib beside it, so a copy of it in a folder of
 under the name it was linked with. Everything else it needs comes from the peer.
 """
 
+import atexit
 import os
 import pathlib
 import re
@@ -24,6 +25,7 @@ def peer_on_core():
     program = home / "bin/tritonserver"
     if not program.exists():
         names = set(re.findall(rb"libtritonserver[0-9a-f-]*\.so", PROGRAMS["peer"].read_bytes()))
+        atexit.register(shutil.rmtree, home, True)
         (home / "bin").mkdir(parents=True)
         (home / "lib").mkdir()
         shutil.copy(PROGRAMS["peer"], program)
