@@ -72,12 +72,21 @@ def backend_folder(root):
     return backend.parent
 
 
-def peer_packages():
-    """Where the stub finds NumPy: built for 1.x, it makes empty tensors of NumPy 2's."""
-    for folder in (PEER / "python", PEER):
-        if list(folder.glob("numpy-1.*.dist-info")):
-            return folder
-    pytest.skip(f"no NumPy 1.x in {PEER / 'python'}")
+def python_of_its_day(root):
+    """A Python environment for the stub, which is isolated and was built for NumPy 1.x: of NumPy 2's tensors it makes empty
+    ones. Returns the folder to put first in PATH."""
+    packages = [p for p in (PEER / "python", PEER) if list(p.glob("numpy-1.*.dist-info"))]
+    if not packages:
+        pytest.skip(f"no NumPy 1.x in {PEER / 'python'}")
+    base = pathlib.Path(sys.base_prefix) / "bin"
+    home = root / "python"
+    library = home / f"lib/python3.{sys.version_info.minor}"
+    (home / "bin").mkdir(parents=True)
+    library.mkdir(parents=True)
+    (library / "site-packages").symlink_to(packages[0])
+    (home / "bin/python3").symlink_to(base / "python3")
+    (home / "pyvenv.cfg").write_text(f"home = {base}\n")
+    return home / "bin"
 
 
 @pytest.fixture(scope="module")
@@ -90,8 +99,7 @@ def server(tmp_path_factory):
     add_model(repository, "stream", CONFIG + "model_transaction_policy { decoupled: true }\n",
               {"1/model.py": STREAM})
     add_model(repository, "fail", CONFIG, {"1/model.py": FAIL})
-    env = {"PATH": f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}",
-           "PYTHONPATH": str(peer_packages())}
+    env = {"PATH": f"{python_of_its_day(root)}:{os.environ['PATH']}"}
     with Server("nereid", repository, f"--backend-directory={backends}", env=env) as started:
         yield started
 
