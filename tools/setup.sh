@@ -76,5 +76,5 @@ fi
 # The peer's Python backend, which a test runs in our server, needs a NumPy of its day.
 if [ ! -e "$dir/peer/python/numpy" ]; then
     "$dir/venv/bin/pip" install -q --disable-pip-version-check --no-deps --only-binary=:all: --target "$dir/peer/python" numpy==1.26.4 ||
-        echo "no NumPy 1.26 for this Python: tests/api/test_peer_backend.py will skip" >&2
+        echo "no NumPy 1.26 for this Python: tests/api/test_wall_peer_backend.py will skip" >&2
 fi

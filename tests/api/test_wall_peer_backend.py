@@ -1,37 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Another of the walls: a backend as NVIDIA built it, in our server. It is their Python backend, the one that uses the most of
-the interface: 121 functions of the host, the server's own interface among them.
+"""A wall of the house: NVIDIA's own Python backend, the binary as shipped, in our server. It uses the most of the interface of
+all backends: 121 functions of the host, the server's own interface among them.
 
-Their library finds its host by a name with a hash, in ../../../../nvidia_pytriton.libs; so a copy of it lies in a tree where
-that name leads to ours.
+The peer's library libtriton_python.so is linked to the peer's core by an absolute arrangement of folders (RPATH); it gets the
+same arrangement with our core in the place of the other. Batches, decoupled responses, metrics, completed configurations and
+requests that the model itself makes (BLS) go through it.
 """
 
 import json
 import os
 import pathlib
+import queue
 import shutil
-import subprocess
 import sys
+import threading
 
 import pytest
 
-from fronts import CORE
-from servers import PEER, PROGRAMS, Server, add_model
-
-STUBS = PEER / "pytriton/tritonserver/python_backend_stubs"
-
-
-def find_python():
-    """An interpreter for models and the stub made for it: the stub of that time wants numpy 1."""
-    ask = "import sys, numpy; assert numpy.__version__ < '2'; print('%d.%d' % sys.version_info[:2])"
-    for python in (os.environ.get("NEREID_PEER_PYTHON"), PEER.parents[2] / "bin/python", sys.executable):
-        if python and pathlib.Path(python).exists():
-            done = subprocess.run([python, "-c", ask], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-            stub = STUBS / done.stdout.decode().strip() / "triton_python_backend_stub"
-            if done.returncode == 0 and stub.is_file():
-                return pathlib.Path(python), stub
-    return None, None
-
+from servers import PEER, PREFIX, Server, add_model
 
 CONFIG = """
 backend: "python"
@@ -109,38 +95,102 @@ class TritonPythonModel:
 """
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    if not CORE.exists() or not PROGRAMS["nereid"].exists() or not PROGRAMS["peer"].exists():
-        pytest.skip("the server or the peer is not there")
-    python, stub = find_python()
-    if stub is None:
-        pytest.skip("no Python with numpy 1 for the peer's backend (NEREID_PEER_PYTHON names one)")
-    home = tmp_path_factory.mktemp("wall")
-    libraries = home / "nvidia_pytriton.libs"
+BATCHED = """
+backend: "python"
+max_batch_size: 8
+input { name: "A" data_type: TYPE_FP32 dims: [ 4 ] }
+output { name: "B" data_type: TYPE_FP32 dims: [ 4 ] }
+instance_group { kind: KIND_CPU count: 1 }
+"""
+
+ADD = """
+import triton_python_backend_utils as pb_utils
+class TritonPythonModel:
+    def execute(self, requests):
+        return [pb_utils.InferenceResponse([pb_utils.Tensor(
+            "B", pb_utils.get_input_tensor_by_name(r, "A").as_numpy() + 1)]) for r in requests]
+"""
+
+MIXED = """
+import triton_python_backend_utils as pb_utils
+class TritonPythonModel:
+    def execute(self, requests):
+        for request in requests:
+            sender = request.get_response_sender()
+            a = pb_utils.get_input_tensor_by_name(request, "A")
+            for i in range(3):
+                sender.send(pb_utils.InferenceResponse([pb_utils.Tensor("B", a.as_numpy() + i)]))
+            added = pb_utils.InferenceRequest(model_name="add", requested_output_names=["B"], inputs=[a]).exec()
+            b = pb_utils.get_output_tensor_by_name(added, "B").as_numpy()
+            sender.send(pb_utils.InferenceResponse([pb_utils.Tensor("B", b * 100)]))
+            sender.send(flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+"""
+
+FAIL = """
+import triton_python_backend_utils as pb_utils
+class TritonPythonModel:
+    def execute(self, requests):
+        raise RuntimeError("boom")
+"""
+
+
+def backend_folder(root):
+    """The peer's backend beside our core; skips where the peer or its stub for this Python is not there."""
+    ours = PREFIX / "lib/libtritonserver.so"
+    there = PEER / "pytriton/tritonserver"
+    stub = there / f"python_backend_stubs/3.{sys.version_info.minor}/triton_python_backend_stub"
+    if not stub.exists() or not ours.exists():
+        pytest.skip(f"{stub} or {ours} is not there")
+    backend = root / "pytriton/tritonserver/backends/python"
+    shutil.copytree(there / "backends/python", backend)
+    shutil.copy(stub, backend)
+    libraries = root / "nvidia_pytriton.libs"
     libraries.mkdir()
     for library in (PEER / "nvidia_pytriton.libs").iterdir():
-        target = CORE.resolve() if library.name.startswith("libtritonserver") else library
-        (libraries / library.name).symlink_to(target)
-    backends = home / "pytriton/tritonserver/backends"
-    shutil.copytree(PEER / "pytriton/tritonserver/backends/python", backends / "python")
-    shutil.copy(stub, backends / "python")
-    repository = home / "models"
-    for name, code, extra in (("double", DOUBLE, ""), ("caller", CALLER, ""), (
-            "stream", STREAM, "model_transaction_policy { decoupled: true }")):
-        add_model(repository, name, CONFIG.format(extra=extra), {"1/model.py": code})
-    add_model(repository, "completes", 'backend: "python"\n', {"1/model.py": COMPLETES})
-    add_model(repository, "broken", CONFIG.format(extra=""), {"1/model.py": "raise RuntimeError('no such luck')\n"})
-    # The Python inside the stub finds its modules by the interpreter that the path names.
-    paths = {"PATH": f"{python.parent}:{os.environ['PATH']}"}
-    with Server("nereid", repository, f"--backend-directory={backends}", "--exit-on-error=false", env=paths) as started:
-        maps = open(f"/proc/{started.process.pid}/maps").read()
+        ours_instead = library.name.startswith("libtritonserver")
+        (libraries / library.name).symlink_to(ours if ours_instead else library)
+    return backend.parent
+
+
+def python_of_its_day(root):
+    """A Python environment for the stub, which is isolated and was built for NumPy 1.x: of NumPy 2's tensors it makes empty
+    ones. Returns the folder to put first in PATH."""
+    packages = [p for p in (PEER / "python", PEER) if list(p.glob("numpy-1.*.dist-info"))]
+    if not packages:
+        pytest.skip(f"no NumPy 1.x in {PEER / 'python'}")
+    base = pathlib.Path(sys.base_prefix) / "bin"
+    home = root / "python"
+    library = home / f"lib/python3.{sys.version_info.minor}"
+    (home / "bin").mkdir(parents=True)
+    library.mkdir(parents=True)
+    (library / "site-packages").symlink_to(packages[0])
+    (home / "bin/python3").symlink_to(base / "python3")
+    (home / "pyvenv.cfg").write_text(f"home = {base}\n")
+    return home / "bin"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    root = tmp_path_factory.mktemp("wall")
+    backends = backend_folder(root)
+    repository = root / "models"
+    decoupled = "model_transaction_policy { decoupled: true }\n"
+    for name, config, code in (
+            ("double", CONFIG.format(extra=""), DOUBLE), ("caller", CONFIG.format(extra=""), CALLER),
+            ("stream", CONFIG.format(extra=decoupled), STREAM), ("completes", 'backend: "python"\n', COMPLETES),
+            ("broken", CONFIG.format(extra=""), "raise RuntimeError('no such luck')\n"),
+            ("add", BATCHED + "dynamic_batching { max_queue_delay_microseconds: 1000 }\n", ADD),
+            ("mixed", BATCHED + decoupled, MIXED), ("fail", BATCHED, FAIL)):
+        add_model(repository, name, config, {"1/model.py": code})
+    env = {"PATH": f"{python_of_its_day(root)}:{os.environ['PATH']}"}
+    with Server("nereid", repository, f"--backend-directory={backends}", "--exit-on-error=false", env=env) as started:
+        maps = pathlib.Path(f"/proc/{started.process.pid}/maps").read_text()
         assert "libtriton_python.so" in maps and str(PEER / "nvidia_pytriton.libs/libtritonserver") not in maps
         yield started
 
 
-def infer(server, name, values):
-    body = {"inputs": [{"name": "IN", "shape": [len(values)], "datatype": "FP32", "data": values}]}
+def infer(server, name, values, tensor="IN", shape=None):
+    body = {"inputs": [{"name": tensor, "shape": shape or [len(values)], "datatype": "FP32", "data": values}]}
     status, _, _, text = server.request("POST", f"/v2/models/{name}/infer", body=json.dumps(body))
     return status, json.loads(text)
 
@@ -178,6 +228,52 @@ def test_its_failures_are_told(server):
     assert rows["broken"]["state"] == "UNAVAILABLE"
     assert rows["broken"]["reason"].startswith("Internal: RuntimeError: no such luck")
     assert server.request("GET", "/v2/health/ready")[0] == 400
+
+
+def test_it_keeps_rows_in_order(server):
+    status, reply = infer(server, "add", [1, 2, 3, 4, 5, 6, 7, 8], "A", [2, 4])
+    assert status == 200, reply
+    assert reply["outputs"][0]["data"] == [2, 3, 4, 5, 6, 7, 8, 9]
+
+
+def test_it_gets_batches_of_what_is_queued(server):
+    def client():
+        for _ in range(25):
+            assert infer(server, "add", [1, 2, 3, 4], "A", [1, 4])[0] == 200
+    threads = [threading.Thread(target=client) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    stats = json.loads(server.request("GET", "/v2/models/add/stats")[3])["model_stats"][0]
+    assert stats["inference_count"] >= 200
+    assert stats["execution_count"] < stats["inference_count"]
+
+
+def test_its_exception_reaches_the_client(server):
+    status, reply = infer(server, "fail", [1, 2, 3, 4], "A", [1, 4])
+    assert status == 500
+    assert "boom" in reply["error"]
+
+
+def test_it_streams_and_calls_over_grpc(server):
+    grpc = pytest.importorskip("tritonclient.grpc")
+    numpy = pytest.importorskip("numpy")
+    answers = queue.Queue()
+    client = grpc.InferenceServerClient(server.grpc_url)
+    client.start_stream(lambda result, error: answers.put((result, error)))
+    value = grpc.InferInput("A", [1, 4], "FP32")
+    value.set_data_from_numpy(numpy.array([[0, 1, 2, 3]], dtype=numpy.float32))
+    client.async_stream_infer("mixed", [value], enable_empty_final_response=True)
+    got = []
+    for _ in range(5):
+        result, error = answers.get(timeout=30)
+        assert error is None
+        got.append(result)
+    client.stop_stream()
+    assert [r.as_numpy("B")[0].tolist() for r in got[:4]] == [
+        [0, 1, 2, 3], [1, 2, 3, 4], [2, 3, 4, 5], [100, 200, 300, 400]]
+    assert got[4].get_response().parameters["triton_final_response"].bool_param
 
 
 def test_it_leaves_in_peace(server):
