@@ -305,6 +305,12 @@ static struct nrd_status *check_outputs(struct request *request)
     return NULL;
 }
 
+// A first dimension as a batch size; what is none is too large for every model.
+static uint32_t batch_of(int64_t dim)
+{
+    return dim < 0 || dim > UINT32_MAX ? UINT32_MAX : (uint32_t)dim;
+}
+
 // Finds the batch size of a model that batches, and takes it off each shape.
 static struct nrd_status *check_batch(struct request *request)
 {
@@ -328,7 +334,7 @@ static struct nrd_status *check_batch(struct request *request)
         }
         int64_t first = input->original.at[0];
         if (request->batch_size == 0) {
-            request->batch_size = (uint32_t)first;
+            request->batch_size = batch_of(first);
         } else if (first != (int64_t)request->batch_size) {
             return request_error(request, NRD_INVALID_ARG,
                                  "input '%s' batch size does not match other inputs for '%s'",
@@ -374,7 +380,9 @@ static struct nrd_status *apply_reshape(struct request *request, struct request_
 {
     const struct model_io *io = input->io;
     bool prepend = request->batch_size != 0;
-    bool as_given = !io->has_reshape && !(io->shape_tensor && prepend);
+    // A first dimension of 0 lets the next input decide; then all have what that one says, as in Triton.
+    bool other = prepend && (io->shape_tensor || input->original.at[0] != request->batch_size);
+    bool as_given = !io->has_reshape && !other;
     if (as_given) {
         input->full = prepend ? input->original.at : input->shape;
         input->full_count = input->shape_count + (prepend ? 1 : 0);

@@ -132,6 +132,13 @@ static void batch_is_checked(void **state)
     r = make();
     add(r, "A", TRITONSERVER_TYPE_FP32, 0, 0, NULL);
     expect(r, RID "input 'A' has no shape but model requires batch dimension for 'm'");
+    r = make(); // 2^32 + 1 rows of nothing are not one row
+    add(r, "A", TRITONSERVER_TYPE_FP32, 0, DIMS(INT64_C(4294967297), 0, 2));
+    expect(r, RID "inference request batch-size must be <= 4 for 'm'");
+    r = make(); // an input without rows has as many as the next one says
+    add(r, "A", TRITONSERVER_TYPE_FP32, 0, DIMS(0, 1, 2));
+    add(r, "B", TRITONSERVER_TYPE_BYTES, 48, DIMS(3, 4));
+    expect(r, RID "input byte size mismatch for input 'A' for model 'm'. Expected 24, got 0");
     r = make(); // no legal empty batch
     add(r, "A", TRITONSERVER_TYPE_FP32, 0, DIMS(0, 1, 2));
     expect(r, RID "input byte size mismatch for input 'A' for model 'm'. Expected 8, got 0");
