@@ -639,6 +639,7 @@ TRITONSERVER_Error *grpc_infer_start(struct infer *infer)
     // The callbacks may run before the call returns: nothing of the infer but in_core is touched after it.
     atomic_fetch_add_explicit(&infer->references, 1, memory_order_relaxed);
     infer->in_core = true;
+    infer->rpc->lane->infers++;
     core_ext_cork(infer->loop);
     TRITONSERVER_Error *error = TRITONSERVER_ServerInferAsync(server->core, infer->request, NULL);
     if (error != NULL) {
