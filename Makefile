@@ -89,8 +89,6 @@ $(B)/gen/proto/%.pb-c.c $(B)/gen/proto/%.pb-c.h &: src/proto/%.proto
 	@mkdir -p $(@D)
 	@echo "  PROTO $<"
 	$(q)protoc-c --c_out=$(B)/gen/proto --proto_path=src/proto $<
-# Kept: make would take them for intermediate files and make them anew each time.
-.SECONDARY: $(gen_c) $(gen_h)
 $(B)/gen/proto/%.o: $(B)/gen/proto/%.c | $(gen_h)
 	$(q)$(CC) $(cppflags) $(filter-out $(warnings),$(cflags)) -w -c $< -o $@
 
@@ -175,6 +173,7 @@ $(B)/bench/%: $(B)/obj/bench/%.o $(call libs_for,core)
 .PHONY: bench-programs
 bench-programs: $(bench_programs)
 
+# Nothing made on the way is removed: make would make it anew each time.
 .SECONDARY:
 .PHONY: unit test-programs
 unit: $(unit_programs)
@@ -210,10 +209,26 @@ tests:
 	@NEREID_PREFIX=$(abspath $(B)) NEREID_PEER=$(abspath $(B))/peer $(venv_python) tools/run_tests.py \
 	  --unit $(unit_programs) --fuzz $(fuzz_programs) --pytest $(TESTS) --pytest-args="$(PYTEST)" --report $(B)/pytest.xml
 
+# The checked build borrows the Python environment, the peer and ONNX Runtime of the plain one, whose backends and core are
+# also what the peer's programs load: a sanitizer's runtime has to be in the program itself.
+PLAIN ?= build
+san_b = $(if $(filter file,$(origin B)),build-$*,$(B))
+slowdown_asan := 3
+slowdown_ubsan := 2
+slowdown_tsan := 8
+supp := $(CURDIR)/tests/sanitizers
 check-asan check-ubsan check-tsan: check-%:
-	@tools/setup.sh test build-$*
-	@$(MAKE) --no-print-directory -j2 SAN=$* all test-programs
-	@$(MAKE) --no-print-directory SAN=$* tests
+	@tools/setup.sh test $(PLAIN)
+	@$(MAKE) --no-print-directory -j2 B=$(PLAIN) SAN= core backends
+	@mkdir -p $(san_b)/lib/nereid
+	@ln -sfn $(abspath $(PLAIN))/venv $(san_b)/venv
+	@ln -sfn $(abspath $(PLAIN))/peer $(san_b)/peer
+	@ln -sfn $(abspath $(PLAIN))/lib/nereid/onnxruntime $(san_b)/lib/nereid/onnxruntime
+	@$(MAKE) --no-print-directory -j2 B=$(san_b) SAN=$* all test-programs
+	@ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1 LSAN_OPTIONS=suppressions=$(supp)/lsan.supp:print_suppressions=0 \
+	  TSAN_OPTIONS=suppressions=$(supp)/tsan.supp UBSAN_OPTIONS=print_stacktrace=1 \
+	  NEREID_SANITIZED=$* NEREID_SLOWDOWN=$(slowdown_$*) NEREID_PLAIN_PREFIX=$(abspath $(PLAIN)) \
+	  $(MAKE) --no-print-directory B=$(san_b) SAN=$* tests
 
 SECONDS ?= 20
 check-fuzz:

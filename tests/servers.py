@@ -3,6 +3,10 @@
 
 NEREID_PREFIX is the build (or installed) prefix, NEREID_PEER the unpacked peer (tools/setup.sh); the defaults are build/
 and build/peer. Each server listens on free loopback ports of its own and dies with its `Server` object.
+
+Under a sanitizer (NEREID_SANITIZED names it) a server is ended as an operator would, so that leaks are reported, and a
+report in its log fails the test that stops it. What runs inside the peer's programs comes from NEREID_PLAIN_PREFIX then, a
+build without sanitizer, and waits take NEREID_SLOWDOWN times as long.
 """
 
 import http.client
@@ -18,7 +22,12 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PREFIX = pathlib.Path(os.environ.get("NEREID_PREFIX", ROOT / "build"))
 PEER = pathlib.Path(os.environ.get("NEREID_PEER", ROOT / "build/peer"))
+PLAIN_PREFIX = pathlib.Path(os.environ.get("NEREID_PLAIN_PREFIX", PREFIX))
+SANITIZED = os.environ.get("NEREID_SANITIZED", "")
+SLOWDOWN = float(os.environ.get("NEREID_SLOWDOWN", "1"))
 BACKENDS = PREFIX / "lib/nereid/backends"
+PEER_BACKENDS = PLAIN_PREFIX / "lib/nereid/backends"
+SANITIZER_REPORT = re.compile(r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error: ")
 PROGRAMS = {
     "nereid": PREFIX / "bin/tritonserver",
     "peer": PEER / "pytriton/tritonserver/bin/tritonserver",
@@ -50,7 +59,8 @@ class Server:
         self.command += [f"--model-repository={path}" for path in repositories]
         self.command += [f"--http-port={self.http_port}", f"--grpc-port={self.grpc_port}",
                          f"--metrics-port={self.metrics_port}", "--http-address=127.0.0.1",
-                         "--grpc-address=127.0.0.1", f"--backend-directory={BACKENDS}", *arguments]
+                         "--grpc-address=127.0.0.1",
+                         f"--backend-directory={PEER_BACKENDS if name == 'peer' else BACKENDS}", *arguments]
         self.process = subprocess.Popen(self.command, stdout=self.log_file, stderr=subprocess.STDOUT,
                                         stdin=subprocess.DEVNULL, env={**os.environ, **(env or {})})
         if wait:
@@ -58,7 +68,7 @@ class Server:
 
     def wait_ready(self, timeout=60):
         """Until all three endpoints accept (the metrics one comes last); fails with the log."""
-        end = time.monotonic() + timeout
+        end = time.monotonic() + timeout * SLOWDOWN
         while time.monotonic() < end:
             if self.process.poll() is not None:
                 raise AssertionError(f"{self.name} exited with {self.process.returncode}:\n{self.log}")
@@ -84,7 +94,7 @@ class Server:
 
     def request(self, method, path, body=None, headers=None, port=None, timeout=30):
         """One request on a connection of its own: (status, reason, [(header, value)], body)."""
-        connection = http.client.HTTPConnection("127.0.0.1", port or self.http_port, timeout=timeout)
+        connection = http.client.HTTPConnection("127.0.0.1", port or self.http_port, timeout=timeout * SLOWDOWN)
         try:
             connection.request(method, path, body=body, headers=headers or {})
             reply = connection.getresponse()
@@ -105,9 +115,13 @@ class Server:
     def terminate(self, timeout=40):
         """Ends it as an operator would; returns the exit status."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout)
+        return self.process.wait(timeout * SLOWDOWN)
 
     def stop(self):
+        """Ends it, by force; under a sanitizer gently, and a report in the log is an error."""
+        report = None
+        if SANITIZED and self.name == "nereid":
+            report = self.sanitizer_report()
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
@@ -116,6 +130,19 @@ class Server:
             os.unlink(self.log_file.name)
         except OSError:
             pass
+        if report:
+            raise AssertionError(report)
+
+    def sanitizer_report(self):
+        """Ends the server as an operator would; the log from the first report on, or None."""
+        if self.process.poll() is None:
+            try:
+                self.terminate()
+            except subprocess.TimeoutExpired:
+                return f"it did not end at SIGTERM:\n{self.log}"
+        log = self.log
+        found = SANITIZER_REPORT.search(log)
+        return log[log.rfind("\n", 0, found.start()) + 1:][:20000] if found else None
 
     def __enter__(self):
         return self

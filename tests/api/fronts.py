@@ -12,9 +12,9 @@ import re
 import shutil
 import tempfile
 
-from servers import PEER, PREFIX, PROGRAMS, Server
+from servers import PEER, PLAIN_PREFIX, PROGRAMS, Server
 
-CORE = PREFIX / "lib/libtritonserver.so"
+CORE = PLAIN_PREFIX / "lib/libtritonserver.so"
 
 
 def peer_on_core():
