@@ -6,25 +6,16 @@
 // HANDLING lasts until the last byte of the reply has left, so there is one reply buffer a connection, and a client that
 // pipelines without reading holds nobody up but itself. In the steady state a request costs one read, one write
 // and no allocation.
-#include "net/http1.h"
+#include "net/http1_private.h"
 
-#include <sched.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <unistd.h>
-
-#include "base/clock.h"
-#include "base/mem.h"
-#include "net/listener.h"
 
 #define BLOCK_SIZE (16 * 1024)
 #define BLOCK_MIN_ROOM 1024
 #define TEXT_KEEP (64 * 1024)
 #define MAX_CHUNKS 65536
 #define PROGRESS_BYTES (64 * 1024)
-#define MAX_IDLE_CONNS 256
-#define QUIET_MS 2000
-#define QUIET_KEEP_BYTES (4 * 1024 * 1024)
 #define NS_PER_MS 1000000ull
 
 struct http1_block {
@@ -32,58 +23,6 @@ struct http1_block {
     struct buffer_pool *pool;
     size_t cap;
     _Alignas(64) char data[];
-};
-
-enum conn_state { CONN_HEAD, CONN_LENGTH, CONN_CHUNKED, CONN_HANDLING, CONN_LAST };
-
-struct http1_conn {
-    struct stream stream;
-    struct http1_server *server;
-    struct list_node node; // of the loop's connections
-    unsigned loop_index;
-    enum conn_state state;
-    bool advancing;            // inside advance()
-    bool owed;                 // the handler owes a reply
-    bool replied;              // the reply is queued, not all sent
-    bool gone;                 // the stream has ended
-    bool last;                 // close after this reply
-    bool parted;               // the reply is in parts
-    struct http1_block *block; // heads, and bodies that fit
-    size_t start;              // of what is not parsed yet
-    size_t end;
-    size_t scanned;
-    size_t framing_at;        // where chunk framing is received, behind the head
-    struct http1_block *body; // a body that does not fit into `block`
-    uint64_t received;        // bytes of the body so far
-    uint64_t progress;        // bytes since the deadline was set
-    struct http1_chunked chunked;
-    struct http1_request request;
-    struct str head;
-    struct str text;
-    struct stream_chunk head_chunk;
-    struct stream_chunk text_chunk;
-    struct stream_chunk continue_chunk;
-    struct stream_chunk done_chunk;
-};
-
-struct conn_list {
-    struct list_node head;
-    struct loop_task close_task;
-    struct loop_timer quiet; // runs while requests come, and once after
-    bool quiet_set;
-    unsigned served; // requests since it was set
-    struct http1_server *server;
-};
-
-struct http1_server {
-    struct http1_options options;
-    struct listener *listener;
-    struct object_pool *conns;
-    struct loop **loops;
-    struct conn_list *lists; // one a loop, touched by its thread
-    unsigned loop_count;
-    _Atomic bool closing;
-    _Atomic unsigned alive; // connections not freed
 };
 
 // ---- blocks
@@ -256,26 +195,13 @@ static void trim_text(struct str *text)
     }
 }
 
-// Memory that a burst of large bodies took goes back when requests have stopped coming.
-static void look_for_quiet(struct loop_timer *timer)
-{
-    struct conn_list *list = CONTAINER_OF(timer, struct conn_list, quiet);
-    if (list->served > 0) {
-        list->served = 0;
-        loop_timer_start(timer, QUIET_MS);
-        return;
-    }
-    list->quiet_set = false;
-    buffer_pool_trim(list->server->options.pool, QUIET_KEEP_BYTES);
-}
-
 static void note_served(struct http1_conn *conn)
 {
     struct conn_list *list = &conn->server->lists[conn->loop_index];
     list->served++;
     if (!list->quiet_set) {
         list->quiet_set = true;
-        loop_timer_start(&list->quiet, QUIET_MS);
+        loop_timer_start(&list->quiet, HTTP1_QUIET_MS);
     }
 }
 
@@ -856,7 +782,7 @@ static const struct stream_user conn_user = {
     .closed = conn_closed,
 };
 
-static void accepted(void *user, struct loop *loop, unsigned loop_index, int fd)
+void http1_accepted(void *user, struct loop *loop, unsigned loop_index, int fd)
 {
     struct http1_server *server = user;
     struct http1_conn *conn = NULL;
@@ -881,147 +807,4 @@ static void accepted(void *user, struct loop *loop, unsigned loop_index, int fd)
     list_push_back(&server->lists[loop_index].head, &conn->node);
     stream_init(&conn->stream, loop, fd, &conn_user, &stream_transport_tcp, NULL);
     stream_start(&conn->stream);
-}
-
-// ---- the server
-
-static void close_all(struct loop_task *task)
-{
-    struct conn_list *list = CONTAINER_OF(task, struct conn_list, close_task);
-    LIST_FOR(node, &list->head)
-    {
-        stream_close(&CONTAINER_OF(node, struct http1_conn, node)->stream, STREAM_END_LOCAL);
-    }
-}
-
-static unsigned allowed_processors(void)
-{
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof(set), &set) != 0) {
-        return 1;
-    }
-    int count = CPU_COUNT(&set);
-    return count < 1 ? 1 : (unsigned)count;
-}
-
-static void set_defaults(struct http1_options *options)
-{
-    // A loop never blocks, so more loops than processors only cost switches between them.
-    unsigned processors = allowed_processors();
-    options->threads = options->threads == 0 ? 1 : options->threads;
-    options->threads = options->threads > processors ? processors : options->threads;
-    options->max_body = options->max_body == 0 ? INT32_MAX : options->max_body;
-    options->max_head = options->max_head == 0 ? 64 * 1024 : options->max_head;
-    options->head_timeout_ms = options->head_timeout_ms == 0 ? 60000 : options->head_timeout_ms;
-    options->body_timeout_ms = options->body_timeout_ms == 0 ? 60000 : options->body_timeout_ms;
-    options->thread_name = options->thread_name == NULL ? "http" : options->thread_name;
-}
-
-static void free_server(struct http1_server *server)
-{
-    listener_destroy(server->listener);
-    for (unsigned i = 0; i < server->loop_count; i++) {
-        loop_destroy(server->loops[i]);
-    }
-    if (server->conns != NULL) {
-        object_pool_destroy(server->conns);
-    }
-    mem_free(server->loops);
-    mem_free(server->lists);
-    mem_free(server);
-}
-
-struct nrd_status *http1_server_create(const struct http1_options *options,
-                                       struct http1_server **out)
-{
-    struct http1_server *server = mem_calloc(1, sizeof(*server));
-    if (server == NULL) {
-        return status_no_memory();
-    }
-    server->options = *options;
-    set_defaults(&server->options);
-    unsigned count = server->options.threads;
-    server->loops = mem_calloc(count, sizeof(server->loops[0]));
-    server->lists = mem_calloc(count, sizeof(server->lists[0]));
-    server->conns = object_pool_create(sizeof(struct http1_conn), MAX_IDLE_CONNS);
-    struct nrd_status *status = NULL;
-    if (server->loops == NULL || server->lists == NULL || server->conns == NULL) {
-        status = status_no_memory();
-    }
-    while (status == NULL && server->loop_count < count) {
-        list_init(&server->lists[server->loop_count].head);
-        server->lists[server->loop_count].close_task.run = close_all;
-        server->lists[server->loop_count].server = server;
-        status = loop_create(&server->loops[server->loop_count]);
-        if (status == NULL) {
-            loop_timer_init(&server->lists[server->loop_count].quiet,
-                            server->loops[server->loop_count], look_for_quiet);
-            server->loop_count++;
-        }
-    }
-    if (status == NULL) {
-        struct listener_options listen = {
-            .address = options->address,
-            .port = options->port,
-            .reuse_port = options->reuse_port,
-            .accepted = accepted,
-            .user = server,
-        };
-        status = listener_create(&listen, server->loops, server->loop_count, &server->listener);
-    }
-    if (status != NULL) {
-        free_server(server);
-        return status;
-    }
-    *out = server;
-    return NULL;
-}
-
-struct nrd_status *http1_server_start(struct http1_server *server)
-{
-    for (unsigned i = 0; i < server->loop_count; i++) {
-        char name[16];
-        snprintf(name, sizeof(name), "%.10s-%u", server->options.thread_name, i % 1000);
-        NRD_TRY(loop_start(server->loops[i], name));
-    }
-    listener_start(server->listener);
-    return NULL;
-}
-
-int http1_server_port(const struct http1_server *server)
-{
-    return listener_port(server->listener);
-}
-
-void http1_server_stop_accepting(struct http1_server *server)
-{
-    listener_stop(server->listener);
-}
-
-unsigned http1_server_connections(const struct http1_server *server)
-{
-    return listener_connections(server->listener);
-}
-
-bool http1_server_destroy(struct http1_server *server, uint64_t wait_ms)
-{
-    if (server == NULL) {
-        return true;
-    }
-    listener_stop(server->listener);
-    if (!atomic_exchange_explicit(&server->closing, true, memory_order_acq_rel)) {
-        for (unsigned i = 0; i < server->loop_count; i++) {
-            loop_post(server->loops[i], &server->lists[i].close_task);
-        }
-    }
-    uint64_t deadline = clock_now_ns() + wait_ms * NS_PER_MS;
-    bool running = loop_is_running(server->loops[0]);
-    while (running && atomic_load_explicit(&server->alive, memory_order_acquire) > 0) {
-        if (clock_now_ns() >= deadline) {
-            return false;
-        }
-        usleep(1000);
-    }
-    free_server(server);
-    return true;
 }
