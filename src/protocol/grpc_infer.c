@@ -60,6 +60,7 @@ struct infer *infer_new(struct rpc *rpc, struct grpc_message message)
     infer->message = message;
     infer->ready_tail = &infer->ready;
     atomic_init(&infer->references, 1);
+    atomic_init(&infer->region_holds, 1);
     arena_init(&infer->arena, ARENA_BLOCK);
     grpc_call_ref(&rpc->call);
     atomic_fetch_add_explicit(&server->infers_out, 1, memory_order_relaxed);
@@ -81,14 +82,22 @@ void grpc_infer_unref(struct infer *infer)
     atomic_fetch_sub_explicit(&server->infers_out, 1, memory_order_release);
 }
 
+// A backend may read inputs after it has answered, until it releases the request: who lets go last ends the leases.
+static void release_regions(struct infer *infer)
+{
+    if (atomic_fetch_sub_explicit(&infer->region_holds, 1, memory_order_acq_rel) != 1) {
+        return;
+    }
+    for (unsigned i = 0; i < infer->region_count; i++) {
+        shm_release(infer->regions[i]);
+    }
+}
+
 void infer_over(struct infer *infer)
 {
     struct rpc *rpc = infer->rpc;
     infer->rpc = NULL;
-    for (unsigned i = 0; i < infer->region_count; i++) {
-        shm_release(infer->regions[i]);
-    }
-    infer->region_count = 0;
+    release_regions(infer);
     grpc_infer_unref(infer);
     grpc_call_unref(&rpc->call);
 }
@@ -638,6 +647,7 @@ TRITONSERVER_Error *grpc_infer_start(struct infer *infer)
                                                          on_response, infer));
     // The callbacks may run before the call returns: nothing of the infer but in_core is touched after it.
     atomic_fetch_add_explicit(&infer->references, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&infer->region_holds, 1, memory_order_relaxed);
     infer->in_core = true;
     infer->rpc->lane->infers++;
     core_ext_cork(infer->loop);
@@ -645,6 +655,7 @@ TRITONSERVER_Error *grpc_infer_start(struct infer *infer)
     if (error != NULL) {
         infer->in_core = false;
         infer->rpc->lane->infers--;
+        atomic_fetch_sub_explicit(&infer->region_holds, 1, memory_order_relaxed);
         atomic_fetch_sub_explicit(&infer->references, 1, memory_order_relaxed);
     }
     return error;
@@ -733,6 +744,7 @@ static void on_release(TRITONSERVER_InferenceRequest *request, const uint32_t fl
     (void)request;
     struct infer *infer = userp;
     if ((flags & TRITONSERVER_REQUEST_RELEASE_ALL) != 0) {
+        release_regions(infer);
         grpc_message_free(infer->server->buffers, &infer->message);
         grpc_infer_unref(infer);
     }

@@ -56,9 +56,11 @@ struct infer {
     struct slice model_version;
     struct output_ask *asks;
     unsigned ask_count;
-    struct shm_region **regions; // leased until the last answer
+    struct shm_region *
+        *regions; // leased until the last answer and until the core is through with the inputs
     unsigned region_count;
-    unsigned responses; // response callbacks with a response so far
+    _Atomic unsigned region_holds; // the loop, and the core while it has the request
+    unsigned responses;            // response callbacks with a response so far
     bool streamed;
     bool decoupled;
     bool empty_final; // triton_enable_empty_final_response
