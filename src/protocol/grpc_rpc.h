@@ -11,6 +11,7 @@
 #include "base/thread.h"
 #include "net/grpc.h"
 #include "net/listener.h"
+#include "net/tls.h"
 #include "net/worker.h"
 #include "protocol/error.h"
 #include "protocol/grpc_server.h"
@@ -69,6 +70,7 @@ struct grpc_server {
     struct http2_options http2;
     struct http2_user http2_user;
     struct listener *listener;
+    struct tls_server *tls; // NULL: plain
     struct loop **loops;
     struct grpc_lane *lanes;
     unsigned lane_count;

@@ -9,6 +9,7 @@
 #include <sched.h>
 #include <stdio.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -277,7 +278,18 @@ static void accepted(void *user, struct loop *loop, unsigned index, int fd)
     (void)loop;
     struct grpc_server *server = user;
     struct grpc_lane *lane = &server->lanes[index];
-    if (http2_connection_create(lane->home, fd, &stream_transport_tcp, NULL, lane) == NULL) {
+    const struct stream_transport *transport = &stream_transport_tcp;
+    void *session = NULL;
+    if (server->tls != NULL) {
+        transport = &stream_transport_tls;
+        session = tls_session_create(server->tls, fd);
+        if (session == NULL) {
+            (void)close(fd);
+            listener_connection_ended(server->listener, index);
+            return;
+        }
+    }
+    if (http2_connection_create(lane->home, fd, transport, session, lane) == NULL) {
         listener_connection_ended(server->listener, index);
     }
 }
@@ -301,14 +313,20 @@ void grpc_server_options_init(struct grpc_server_options *o)
 
 static struct nrd_status *refuse_unbuilt(const struct grpc_server_options *o)
 {
-    if (o->use_ssl || o->use_ssl_mutual) {
-        return status_new(NRD_UNSUPPORTED, "--grpc-use-ssl%s is not built yet",
-                          o->use_ssl_mutual ? "-mutual" : "");
-    }
     if (o->max_response_pool_size != INT_MAX) {
         return status_new(NRD_UNSUPPORTED, "--grpc-max-response-pool-size is not built yet");
     }
     return NULL;
+}
+
+static struct nrd_status *make_tls(struct grpc_server *server)
+{
+    const struct grpc_server_options *o = &server->options;
+    if (!o->use_ssl && !o->use_ssl_mutual) {
+        return NULL;
+    }
+    struct tls_options tls = {o->server_cert, o->server_key, o->root_cert, o->use_ssl_mutual};
+    return tls_server_create(&tls, &server->tls);
 }
 
 static void set_http2_options(struct grpc_server *server)
@@ -413,6 +431,7 @@ static struct nrd_status *make(struct grpc_server *server,
     NRD_TRY(header_pattern_create(
         options->header_forward_pattern == NULL ? "" : options->header_forward_pattern,
         &server->forward));
+    NRD_TRY(make_tls(server));
     set_http2_options(server);
     NRD_TRY(make_pools(server));
     NRD_TRY(error_to_status(infer_allocator_new(&server->allocator)));
@@ -536,6 +555,7 @@ void grpc_server_destroy(struct grpc_server *server)
     object_pool_destroy(server->answers);
     buffer_pool_destroy(server->buffers);
     header_pattern_destroy(server->forward);
+    tls_server_destroy(server->tls);
     mem_free(server->lanes);
     mem_free(server->loops);
     mem_free(server);
