@@ -12,6 +12,8 @@ void stream_begin(struct rpc *rpc)
     struct slice value;
     list_init(&rpc->pending);
     rpc->open = 0;
+    // Between messages, and before the first, a stream may be silent for as long as it likes.
+    http2_stream_await(&rpc->call.stream, false);
     rpc->grpc_error = http2_header_get(&rpc->call.stream, SLICE("triton_grpc_error"), &value) &&
                       slice_is(value, "true");
 }
