@@ -134,9 +134,21 @@ void json_escape(struct str *out, struct slice text)
         out->failed = true;
         return;
     }
+    const char *stop = json_scan_plain(at, end);
+    if (stop == end) {
+        // The common case: nothing to escape, one copy into what was reserved.
+        to[0] = '"';
+        if (text.len != 0) {
+            memcpy(to + 1, at, text.len);
+        }
+        to[text.len + 1] = '"';
+        to[text.len + 2] = '\0';
+        out->len += text.len + 2;
+        return;
+    }
     str_append_char(out, '"');
     while (at < end) {
-        const char *stop = json_scan_plain(at, end);
+        stop = json_scan_plain(at, end);
         str_append(out, at, (size_t)(stop - at));
         if (stop < end) {
             put_escape(out, (unsigned char)*stop++);

@@ -87,16 +87,6 @@ void str_append_cstr(struct str *s, const char *text)
     str_append(s, text, strlen(text));
 }
 
-void str_append_char(struct str *s, char c)
-{
-    char *to = str_reserve(s, 1);
-    if (to != NULL) {
-        to[0] = c;
-        to[1] = '\0';
-        s->len++;
-    }
-}
-
 void str_printf(struct str *s, const char *format, ...)
 {
     va_list args;

@@ -24,7 +24,15 @@ void str_clear(struct str *s); // keeps the memory and clears `failed`
 void str_append(struct str *s, const void *ptr, size_t len);
 void str_append_slice(struct str *s, struct slice part);
 void str_append_cstr(struct str *s, const char *text);
-void str_append_char(struct str *s, char c);
+static inline void str_append_char(struct str *s, char c)
+{
+    if (s->cap - s->len > 1) {
+        s->ptr[s->len++] = c;
+        s->ptr[s->len] = '\0';
+    } else {
+        str_append(s, &c, 1);
+    }
+}
 NRD_PRINTF(2, 3) void str_printf(struct str *s, const char *format, ...);
 void str_append_i64(struct str *s, int64_t value);
 void str_append_u64(struct str *s, uint64_t value);
