@@ -287,7 +287,10 @@ int http1_head_parse(struct slice head, struct http1_head *out, const char **rea
 struct slice http1_find(const struct http1_header *headers, unsigned count, struct slice name)
 {
     for (unsigned i = 0; i < count; i++) {
-        if (headers[i].name.len == name.len && slice_equal_nocase(headers[i].name, name)) {
+        // Length and first letter tell nearly all apart.
+        if (headers[i].name.len == name.len && name.len > 0 &&
+            ((headers[i].name.ptr[0] ^ name.ptr[0]) & ~0x20) == 0 &&
+            slice_equal_nocase(headers[i].name, name)) {
             return headers[i].value;
         }
     }

@@ -325,10 +325,11 @@ static struct nrd_status *write_reply(struct infer *infer, TRITONSERVER_Inferenc
     }
     json_key(&writer, "model_name");
     json_cstring(&writer, model);
-    char text[24];
-    snprintf(text, sizeof(text), "%lld", (long long)version);
     json_key(&writer, "model_version");
-    json_cstring(&writer, text);
+    str_append_char(&infer->json, '"');
+    str_append_i64(&infer->json, version);
+    str_append_char(&infer->json, '"');
+    writer.comma = true;
     NRD_TRY(write_parameters(&writer, response));
     uint32_t count = 0;
     NRD_TRY(error_to_status(TRITONSERVER_InferenceResponseOutputCount(response, &count)));
