@@ -913,8 +913,8 @@ static TRITONSERVER_Error *answer_fill(struct answer *a, TRITONSERVER_InferenceR
 {
     a->response = response;
     TRITONSERVER_Error *own = TRITONSERVER_InferenceResponseError(response);
-    if (own != NULL) { // borrowed from the response
-        return TRITONSERVER_ErrorNew(TRITONSERVER_ErrorCode(own), TRITONSERVER_ErrorMessage(own));
+    if (own != NULL) {
+        return own;
     }
     struct infer_pb_response r = {.streamed = a->infer->streamed};
     uint32_t param_count;

@@ -56,7 +56,8 @@ static TRITONSERVER_Error *allocate(TRITONSERVER_ResponseAllocator *allocator,
     output->kept = false;
     *actual_memory_type = kind == OUTPUT_SHM ? wanted->memory_type : TRITONSERVER_MEMORY_CPU;
     *actual_memory_type_id = kind == OUTPUT_SHM ? wanted->memory_type_id : 0;
-    *buffer = kind == OUTPUT_SHM ? wanted->base : byte_size > 0 ? output->data : NULL;
+    // Not NULL for no bytes either: the core gives back only what has an address.
+    *buffer = kind == OUTPUT_SHM ? wanted->base : output->data;
     *buffer_userp = output;
     return NULL;
 }
