@@ -98,6 +98,7 @@ class Twins:
     def plain(self, which, text):
         for root in self.roots[which]:
             text = text.replace(str(root), f"<{root.name}>")
+        text = re.sub(r'("name": ?"triton", ?"version": ?)"[^"]*"', r'\1"ours"', text)
         return re.sub(r"/tmp/folder\w{6}", "<folder>", text.replace(str(self.scratch / which), "<scratch>"))
 
     def http(self, label, method, path, body=None, headers=None):
