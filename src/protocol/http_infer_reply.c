@@ -135,6 +135,16 @@ bool infer_write_parameter(struct json_writer *writer, TRITONSERVER_ParameterTyp
     return false;
 }
 
+// A key that is written with its quotes and colon: most of a small reply is keys, so they are not looked through.
+static void put_key(struct json_writer *writer, struct slice quoted)
+{
+    if (writer->comma) {
+        str_append_char(writer->out, ',');
+    }
+    str_append_slice(writer->out, quoted);
+    writer->comma = false;
+}
+
 static struct nrd_status *write_parameters(struct json_writer *writer,
                                            TRITONSERVER_InferenceResponse *response)
 {
@@ -143,7 +153,7 @@ static struct nrd_status *write_parameters(struct json_writer *writer,
     if (count == 0) {
         return NULL;
     }
-    json_key(writer, "parameters");
+    put_key(writer, SLICE("\"parameters\":"));
     json_object_begin(writer);
     for (uint32_t i = 0; i < count; i++) {
         const char *name = NULL;
@@ -176,7 +186,7 @@ struct told_output {
 static void write_shape(struct json_writer *writer, const int64_t *shape, uint64_t dim_count,
                         uint64_t *count)
 {
-    json_key(writer, "shape");
+    put_key(writer, SLICE("\"shape\":"));
     json_array_begin(writer);
     *count = 1;
     for (uint64_t i = 0; i < dim_count; i++) {
@@ -207,16 +217,16 @@ static struct nrd_status *write_data(struct infer *infer, struct json_writer *wr
 {
     enum output_kind kind = told->memory == NULL ? OUTPUT_SHM : told->memory->kind;
     if (kind == OUTPUT_BINARY) {
-        json_key(writer, "parameters");
+        put_key(writer, SLICE("\"parameters\":"));
         json_object_begin(writer);
-        json_key(writer, "binary_data_size");
+        put_key(writer, SLICE("\"binary_data_size\":"));
         json_u64(writer, told->byte_size);
         json_object_end(writer);
         if (told->byte_size > 0) {
             keep_output(infer, told->memory, told->byte_size);
         }
     } else if (kind == OUTPUT_JSON) {
-        json_key(writer, "data");
+        put_key(writer, SLICE("\"data\":"));
         json_array_begin(writer);
         NRD_TRY(tensor_to_json(writer, told->name, told->type, told->base, told->byte_size, count));
         json_array_end(writer);
@@ -231,7 +241,7 @@ static struct nrd_status *write_classes(struct infer *infer, struct json_writer 
 {
     uint64_t count = 0;
     told->type = TRITONSERVER_TYPE_BYTES;
-    json_key(writer, "datatype");
+    put_key(writer, SLICE("\"datatype\":"));
     json_cstring(writer, "BYTES");
     write_shape(writer, result->shape, result->dim_count, &count);
     told->base = str_cstr(classes);
@@ -294,13 +304,13 @@ static struct nrd_status *write_output(struct infer *infer, struct json_writer *
         &told.byte_size, &memory_type, &memory_type_id, &userp)));
     told.memory = userp;
     json_object_begin(writer);
-    json_key(writer, "name");
+    put_key(writer, SLICE("\"name\":"));
     json_cstring(writer, told.name);
     if (told.memory != NULL && told.memory->class_count > 0) {
         NRD_TRY(write_classified(infer, writer, response, index, &told));
     } else {
         uint64_t count = 0;
-        json_key(writer, "datatype");
+        put_key(writer, SLICE("\"datatype\":"));
         json_cstring(writer, TRITONSERVER_DataTypeString(told.type));
         write_shape(writer, told.shape, told.dim_count, &count);
         NRD_TRY(write_data(infer, writer, &told, count));
@@ -321,12 +331,12 @@ static struct nrd_status *write_reply(struct infer *infer, TRITONSERVER_Inferenc
     json_begin(&writer, &infer->json);
     json_object_begin(&writer);
     if (id != NULL && id[0] != '\0') {
-        json_key(&writer, "id");
+        put_key(&writer, SLICE("\"id\":"));
         json_cstring(&writer, id);
     }
-    json_key(&writer, "model_name");
+    put_key(&writer, SLICE("\"model_name\":"));
     json_cstring(&writer, model);
-    json_key(&writer, "model_version");
+    put_key(&writer, SLICE("\"model_version\":"));
     str_append_char(&infer->json, '"');
     str_append_i64(&infer->json, version);
     str_append_char(&infer->json, '"');
@@ -334,7 +344,7 @@ static struct nrd_status *write_reply(struct infer *infer, TRITONSERVER_Inferenc
     NRD_TRY(write_parameters(&writer, response));
     uint32_t count = 0;
     NRD_TRY(error_to_status(TRITONSERVER_InferenceResponseOutputCount(response, &count)));
-    json_key(&writer, "outputs");
+    put_key(&writer, SLICE("\"outputs\":"));
     json_array_begin(&writer);
     for (uint32_t i = 0; i < count; i++) {
         NRD_TRY(write_output(infer, &writer, response, i));
