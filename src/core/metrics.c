@@ -275,19 +275,21 @@ static void write_first_response(struct str *out, const struct series *series, s
             head = true;
         }
         const char *labels = str_cstr(&at->labels);
-        const uint64_t *buckets = at->stats.first_response;
+        const struct model_stats *stats = at->model->stats;
+        const double *bounds = NULL;
+        uint32_t bound_count = stats_first_response_bounds(stats, &bounds);
         str_printf(out, "%s_count{%s} %llu\n", name, labels,
-                   (unsigned long long)buckets[STATS_FIRST_RESPONSE_BUCKETS - 1]);
+                   (unsigned long long)stats_first_response_count(stats, bound_count));
         str_printf(out, "%s_sum{%s} %llu\n", name, labels,
                    (unsigned long long)(at->stats.first_response_sum_ns / 1000000u));
-        for (size_t k = 0; k < STATS_FIRST_RESPONSE_BUCKETS; k++) {
+        for (uint32_t k = 0; k <= bound_count; k++) {
             str_printf(out, "%s_bucket{%s,le=\"", name, labels);
-            if (k + 1 < STATS_FIRST_RESPONSE_BUCKETS) {
-                str_printf(out, "%.17g", stats_first_response_bounds_ms[k]);
+            if (k < bound_count) {
+                str_printf(out, "%.17g", bounds[k]);
             } else {
                 str_append_cstr(out, "+Inf");
             }
-            str_printf(out, "\"} %llu\n", (unsigned long long)buckets[k]);
+            str_printf(out, "\"} %llu\n", (unsigned long long)stats_first_response_count(stats, k));
         }
     }
 }
@@ -352,6 +354,11 @@ struct nrd_status *metrics_create(struct server *server, struct metrics **out)
     }
     *out = metrics;
     return NULL;
+}
+
+bool metrics_want_first_response(const struct metrics *metrics)
+{
+    return metrics != NULL && metrics->histogram_latencies;
 }
 
 void metrics_destroy(struct metrics *metrics)

@@ -6,6 +6,8 @@
 #ifndef NEREID_CORE_METRICS_H
 #define NEREID_CORE_METRICS_H
 
+#include <stdbool.h>
+
 #include "base/status.h"
 #include "base/str.h"
 
@@ -15,6 +17,8 @@ struct server;
 // UNSUPPORTED for settings of the options that are not built (summary_latencies). Returns owned. Thread: owner.
 NRD_MUST_USE struct nrd_status *metrics_create(struct server *server, struct metrics **metrics);
 void metrics_destroy(struct metrics *metrics); // NULL is fine
+// Whether the time to the first response of decoupled models is to be counted; false for NULL. Thread: any.
+bool metrics_want_first_response(const struct metrics *metrics);
 // Appends all metrics, those of callers and backends last, in Prometheus's text form. Thread: any; reads files.
 NRD_MUST_USE struct nrd_status *metrics_write(struct metrics *metrics, struct str *out);
 

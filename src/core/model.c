@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "config/model_config.h"
 #include "core/instance.h"
+#include "core/metrics.h"
 #include "core/placement.h"
 #include "core/schedule/scheduler.h"
 #include "core/server.h"
@@ -129,6 +130,8 @@ static struct nrd_status *initialize(struct model *model, bool config_provided)
     const Inference__ModelConfig *config = model->config;
     if (config->model_transaction_policy != NULL && config->model_transaction_policy->decoupled) {
         model->flags |= MODEL_FLAG_DECOUPLED;
+        stats_want_first_response(model->stats,
+                                  metrics_want_first_response(model->server->metrics));
     }
     if (config->response_cache != NULL && config->response_cache->enable) {
         LOG_WARN("model '%s' asks for a response cache, which this server does not have; it is "

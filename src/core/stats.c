@@ -10,10 +10,12 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "core/instance.h"
 #include "core/model.h"
 #include "core/schedule/scheduler.h"
+#include "proto/model_config.pb-c.h"
 
 // Batch sizes up to this one have counters of their own in each shard; larger ones share a list.
 #define TABLE_BATCH_MAX 64u
@@ -44,11 +46,6 @@ struct big_batch {
     struct stats_batch sums;
 };
 
-struct response_entry {
-    struct response_entry *next; // ascending index
-    struct stats_response sums;
-};
-
 struct model_stats {
     struct model *model;
     _Atomic(struct stats_shard *) shards;
@@ -56,17 +53,18 @@ struct model_stats {
     _Atomic bool want_first_response;
     _Atomic uint64_t failures[FAIL_REASON_COUNT];
     _Atomic uint64_t fail_ns;
-    _Atomic uint64_t first_response[STATS_FIRST_RESPONSE_BUCKETS];
+    double *bounds_ms;                // of the histogram of first responses
+    _Atomic uint64_t *first_response; // at most that long; one more, behind the bounds, for all
+    uint32_t bound_count;
     _Atomic uint64_t first_response_ns;
     pthread_mutex_t mutex; // what is below, and instance.memory_usage
     struct big_batch *big_batches;
-    struct response_entry *responses;
+    struct stats_response *responses; // by index
+    size_t response_count;
+    size_t response_cap;
     struct buffer_attributes *memory_usage;
     uint32_t memory_usage_count;
 };
-
-const double stats_first_response_bounds_ms[STATS_FIRST_RESPONSE_BUCKETS - 1] = {100, 500, 2000,
-                                                                                 5000, 10000};
 
 static const char *const reason_names[FAIL_REASON_COUNT] = {
     [FAIL_REASON_OTHER] = "OTHER",
@@ -96,6 +94,37 @@ static uint64_t span(uint64_t from, uint64_t to)
 
 // ---- life ---------------------------------------------------------------------------------------
 
+// The bounds of first responses: Triton's, unless the configuration has others. False when memory is out.
+static bool make_bounds(struct model_stats *stats, const Inference__ModelMetrics *config)
+{
+    static const double usual[] = {100, 500, 2000, 5000, 10000};
+    const double *bounds = usual;
+    size_t bound_count = sizeof(usual) / sizeof(usual[0]);
+    for (size_t i = 0; config != NULL && i < config->n_metric_control; i++) {
+        const Inference__ModelMetrics__MetricControl *at = config->metric_control[i];
+        const char *family = at->metric_identifier == NULL ? "" : at->metric_identifier->family;
+        if (strcmp(family, "nv_inference_first_response_histogram_ms") != 0) {
+            LOG_WARN("Metric family '%s' in 'metric_identifier' is not a customizable metric in "
+                     "Triton core.",
+                     family);
+        } else if (at->metric_options_case ==
+                   INFERENCE__MODEL_METRICS__METRIC_CONTROL__METRIC_OPTIONS_HISTOGRAM_OPTIONS) {
+            bounds = at->histogram_options->buckets;
+            bound_count = at->histogram_options->n_buckets;
+        }
+    }
+    stats->bounds_ms = mem_calloc(bound_count, sizeof(*stats->bounds_ms));
+    stats->first_response = mem_calloc(bound_count + 1, sizeof(*stats->first_response));
+    if (stats->bounds_ms == NULL || stats->first_response == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < bound_count; i++) {
+        stats->bounds_ms[i] = bounds[i];
+    }
+    stats->bound_count = (uint32_t)bound_count;
+    return true;
+}
+
 struct model_stats *stats_create(struct model *model)
 {
     struct model_stats *stats = mem_calloc(1, sizeof(*stats));
@@ -105,6 +134,10 @@ struct model_stats *stats_create(struct model *model)
     stats->model = model;
     stats->wall_minus_steady_ns = (int64_t)clock_wall_ns() - (int64_t)clock_now_ns();
     pthread_mutex_init(&stats->mutex, NULL);
+    if (!make_bounds(stats, model->config->model_metrics)) {
+        stats_destroy(stats);
+        return NULL;
+    }
     return stats;
 }
 
@@ -124,11 +157,9 @@ void stats_destroy(struct model_stats *stats)
         mem_free(stats->big_batches);
         stats->big_batches = next;
     }
-    while (stats->responses != NULL) {
-        struct response_entry *next = stats->responses->next;
-        mem_free(stats->responses);
-        stats->responses = next;
-    }
+    mem_free(stats->responses);
+    mem_free(stats->bounds_ms);
+    mem_free(stats->first_response);
     mem_free(stats->memory_usage);
     pthread_mutex_destroy(&stats->mutex);
     mem_free(stats);
@@ -221,34 +252,46 @@ bool stats_wants_first_response(const struct model_stats *stats)
 
 void stats_count_first_response(struct model_stats *stats, uint64_t duration_ns)
 {
-    size_t i = 0;
-    while (i < STATS_FIRST_RESPONSE_BUCKETS - 1 &&
-           (double)duration_ns > stats_first_response_bounds_ms[i] * 1e6) {
-        i++;
+    for (uint32_t i = 0; i < stats->bound_count; i++) {
+        if ((double)duration_ns <= stats->bounds_ms[i] * 1e6) {
+            add(&stats->first_response[i], 1);
+        }
     }
-    for (; i < STATS_FIRST_RESPONSE_BUCKETS; i++) {
-        add(&stats->first_response[i], 1);
-    }
+    add(&stats->first_response[stats->bound_count], 1);
     add(&stats->first_response_ns, duration_ns);
 }
 
-// The entry of a response index; NULL when memory is out. With the mutex held.
+uint32_t stats_first_response_bounds(const struct model_stats *stats, const double **bounds_ms)
+{
+    *bounds_ms = stats->bounds_ms;
+    return stats->bound_count;
+}
+
+uint64_t stats_first_response_count(const struct model_stats *stats, uint32_t i)
+{
+    return get(&stats->first_response[i]);
+}
+
+// The entry of a response index; NULL when memory is out. With the mutex held. Indexes are counted up, so there are no gaps
+// worth saving; a long stream must not search a list for each of its responses.
 static struct stats_response *response_entry(struct model_stats *stats, uint64_t index)
 {
-    struct response_entry **at = &stats->responses;
-    while (*at != NULL && (*at)->sums.index < index) {
-        at = &(*at)->next;
-    }
-    if (*at == NULL || (*at)->sums.index != index) {
-        struct response_entry *made = mem_calloc(1, sizeof(*made));
-        if (made == NULL) {
+    if (index >= stats->response_cap) {
+        uint64_t cap = index < 8 ? 8 : index * 2;
+        struct stats_response *grown = cap > SIZE_MAX / sizeof(*grown)
+                                           ? NULL
+                                           : mem_realloc(stats->responses, cap * sizeof(*grown));
+        if (grown == NULL) {
             return NULL;
         }
-        made->sums.index = index;
-        made->next = *at;
-        *at = made;
+        stats->responses = grown;
+        stats->response_cap = cap;
     }
-    return &(*at)->sums;
+    for (; stats->response_count <= index; stats->response_count++) {
+        stats->responses[stats->response_count] =
+            (struct stats_response){.index = stats->response_count};
+    }
+    return &stats->responses[index];
 }
 
 static void count(struct stats_duration *duration, uint64_t ns)
@@ -359,9 +402,6 @@ void stats_snapshot(const struct model_stats *stats, struct stats_snapshot *out)
         out->fail.count += out->failures[i];
     }
     out->fail.ns = get(&stats->fail_ns);
-    for (int i = 0; i < STATS_FIRST_RESPONSE_BUCKETS; i++) {
-        out->first_response[i] = get(&stats->first_response[i]);
-    }
     out->first_response_sum_ns = get(&stats->first_response_ns);
     out->last_inference_ms =
         last_ns == 0 ? 0 : (uint64_t)((int64_t)last_ns + stats->wall_minus_steady_ns) / 1000000;
@@ -378,14 +418,15 @@ static void write_duration(struct str *out, const char *before, const char *name
 static void write_responses(const struct model_stats *stats, struct str *out)
 {
     const char *comma = "";
-    for (const struct response_entry *e = stats->responses; e != NULL; e = e->next) {
-        str_printf(out, "%s\"%llu\":{", comma, (unsigned long long)e->sums.index);
-        write_duration(out, "", "compute_infer", e->sums.compute_infer);
-        write_duration(out, ",", "compute_output", e->sums.compute_output);
-        write_duration(out, ",", "success", e->sums.success);
-        write_duration(out, ",", "fail", e->sums.fail);
-        write_duration(out, ",", "empty_response", e->sums.empty_response);
-        write_duration(out, ",", "cancel", e->sums.cancel);
+    for (size_t i = 0; i < stats->response_count; i++) {
+        const struct stats_response *at = &stats->responses[i];
+        str_printf(out, "%s\"%llu\":{", comma, (unsigned long long)at->index);
+        write_duration(out, "", "compute_infer", at->compute_infer);
+        write_duration(out, ",", "compute_output", at->compute_output);
+        write_duration(out, ",", "success", at->success);
+        write_duration(out, ",", "fail", at->fail);
+        write_duration(out, ",", "empty_response", at->empty_response);
+        write_duration(out, ",", "cancel", at->cancel);
         str_append_char(out, '}');
         comma = ",";
     }

@@ -41,10 +41,6 @@ struct stats_response {
     struct stats_duration cancel;
 };
 
-// First response latency: bucket i counts those of at most stats_first_response_bounds_ms[i]; the last one all.
-#define STATS_FIRST_RESPONSE_BUCKETS 6
-extern const double stats_first_response_bounds_ms[STATS_FIRST_RESPONSE_BUCKETS - 1];
-
 // All counters at one moment. Metrics use: success.count, failures[reason], inference_count, execution_count, the
 // durations (in ns; metrics print us), pending.
 struct stats_snapshot {
@@ -61,7 +57,6 @@ struct stats_snapshot {
     struct stats_duration cache_miss;
     uint64_t failures[FAIL_REASON_COUNT];
     uint64_t pending; // queued and not yet executing
-    uint64_t first_response[STATS_FIRST_RESPONSE_BUCKETS];
     uint64_t first_response_sum_ns;
 };
 
@@ -97,6 +92,10 @@ void stats_count_failure(struct model_stats *stats, enum fail_reason reason, uin
 void stats_want_first_response(struct model_stats *stats, bool want);
 bool stats_wants_first_response(const struct model_stats *stats);
 void stats_count_first_response(struct model_stats *stats, uint64_t duration_ns);
+// The bounds of its histogram in ms, those of the configuration (model_metrics) or Triton's own, and how many there are.
+uint32_t stats_first_response_bounds(const struct model_stats *stats, const double **bounds_ms);
+// How many took at most bound `i`; all of them where `i` is the number of bounds.
+uint64_t stats_first_response_count(const struct model_stats *stats, uint32_t i);
 // One response of a decoupled model. `output_ns` 0: no outputs. Errors: moments out of order.
 NRD_MUST_USE struct nrd_status *stats_count_response(struct model_stats *stats, uint64_t index,
                                                      uint64_t start_ns, uint64_t output_ns,
