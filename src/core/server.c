@@ -321,11 +321,12 @@ static bool drain(struct server *server)
 
 struct nrd_status *server_stop(struct server *server)
 {
-    int state = atomic_load(&server->state);
-    if (state != SERVER_STATE_READY) {
+    int state = SERVER_STATE_READY;
+    // A stop whose time was over may be tried again: only a server that has nothing left may be freed.
+    if (!atomic_compare_exchange_strong(&server->state, &state, SERVER_STATE_EXITING) &&
+        state != SERVER_STATE_EXITING) {
         return NULL;
     }
-    atomic_store_explicit(&server->state, SERVER_STATE_EXITING, memory_order_release);
     LOG_NOTE("Waiting for in-flight requests to complete.");
     stop_schedulers(server);
     if (!drain(server)) {

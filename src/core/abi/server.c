@@ -201,9 +201,13 @@ TRITONSERVER_Error *TRITONSERVER_ServerModelIndex(TRITONSERVER_Server *server, u
 // Counts a control call, so that a server that stops waits for it.
 static struct nrd_status *begin_control(struct server *server)
 {
-    NRD_TRY(server_check_ready(server));
+    // Counted before the look: a stop that comes after the look sees the call.
     atomic_fetch_add(&server->control_calls, 1);
-    return NULL;
+    struct nrd_status *status = server_check_ready(server);
+    if (status != NULL) {
+        atomic_fetch_sub(&server->control_calls, 1);
+    }
+    return status;
 }
 
 static TRITONSERVER_Error *end_control(struct server *server, struct nrd_status *status)
