@@ -4,6 +4,7 @@
 // inferences end. Start at cli_serve().
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <malloc.h>
 #include <math.h>
 #include <poll.h>
@@ -304,13 +305,15 @@ static struct nrd_status *watch_signals(void)
 // Waits for SIGINT or SIGTERM, and looks at the repositories meanwhile in mode poll.
 static int wait_for_signal(const struct serve *s)
 {
-    uint64_t every_ns = (uint64_t)s->options.repository_poll_secs * 1000000000u;
+    int every_s = s->options.repository_poll_secs;
+    uint64_t every_ns = every_s > 0 ? (uint64_t)every_s * 1000000000u : 0; // never, as in Triton
     uint64_t next_ns = clock_now_ns() + every_ns;
     for (;;) {
         int timeout_ms = -1;
         if (every_ns > 0) {
             uint64_t now = clock_now_ns();
-            timeout_ms = next_ns <= now ? 0 : (int)((next_ns - now + 999999) / 1000000);
+            uint64_t ms = next_ns <= now ? 0 : (next_ns - now + 999999) / 1000000;
+            timeout_ms = ms > INT_MAX ? INT_MAX : (int)ms;
         }
         struct pollfd wait = {.fd = signal_pipe[0], .events = POLLIN};
         unsigned char number = 0;
