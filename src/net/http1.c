@@ -496,6 +496,10 @@ static bool step_head(struct http1_conn *conn)
         return true;
     }
     if (length == 0) {
+        if (!http1_may_begin(bytes.ptr[0])) {
+            refuse(conn, 400, "malformed request line");
+            return true;
+        }
         if (conn->stream.limit.at_ns == 0) {
             stream_set_deadline(&conn->stream,
                                 loop_now_ns(conn->stream.loop) +

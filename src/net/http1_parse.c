@@ -108,6 +108,11 @@ static void set_target(struct http1_head *out, struct slice target)
     }
 }
 
+bool http1_may_begin(char first)
+{
+    return token_char[(unsigned char)first];
+}
+
 static int parse_request_line(struct slice line, struct http1_head *out, const char **reason)
 {
     size_t i = 0;

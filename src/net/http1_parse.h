@@ -37,6 +37,9 @@ struct http1_head {
 // where to go on when more bytes have come, so that slow clients cost no more than quick ones.
 size_t http1_head_length(struct slice bytes, size_t *scanned);
 
+// Whether a request may start with this byte: no TLS hello does, which may never hold the end of a head.
+bool http1_may_begin(char first);
+
 // Parses a complete head. Returns 0, or the HTTP status of the refusal (400, 431, 501, 505) with a static text in `*reason`.
 int http1_head_parse(struct slice head, struct http1_head *out, const char **reason);
 
