@@ -53,6 +53,10 @@ struct grpc_lane { // one loop
     struct http2_home *home;
     struct loop_task drain;
     struct loop_task close;
+    struct loop_timer quiet; // looks whether calls have stopped coming
+    bool quiet_set;
+    bool ending;
+    unsigned served;          // calls that ended since it last looked
     unsigned infers;          // given to the core from this loop and not answered
     uint64_t gathered_at;     // turn of the loop in which answers were last gathered
     uint64_t gather_again_ns; // not before

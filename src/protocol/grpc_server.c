@@ -21,6 +21,8 @@ enum {
     INFERS_IDLE = 256,
     ANSWERS_IDLE = 256,
     BUFFERS_IDLE = 64 * 1024 * 1024,
+    QUIET_MS = 1000,
+    QUIET_KEEP_BYTES = 4 * 1024 * 1024,
     WORKERS = 16,
     LANES_MAX = 64,
     MESSAGES_HELD = 1024, // text of a formatted error
@@ -256,9 +258,32 @@ static void cancel(struct grpc_call *call)
     }
 }
 
+// Memory that a burst of large tensors took goes back when calls have stopped coming.
+static void look_for_quiet(struct loop_timer *timer)
+{
+    struct grpc_lane *lane = CONTAINER_OF(timer, struct grpc_lane, quiet);
+    if (lane->served > 0) {
+        lane->served = 0;
+        loop_timer_start(timer, QUIET_MS);
+        return;
+    }
+    lane->quiet_set = false;
+    buffer_pool_trim(lane->server->buffers, QUIET_KEEP_BYTES);
+}
+
+static void note_served(struct grpc_lane *lane)
+{
+    lane->served++;
+    if (!lane->quiet_set && !lane->ending) {
+        lane->quiet_set = true;
+        loop_timer_start(&lane->quiet, QUIET_MS);
+    }
+}
+
 static void closed(struct grpc_call *call)
 {
     struct rpc *rpc = rpc_of(call);
+    note_served(rpc->lane);
     if (!rpc->on_worker) {
         grpc_message_free(rpc->server->buffers, &rpc->message);
     }
@@ -367,6 +392,7 @@ static struct nrd_status *make_lanes(struct grpc_server *server)
         struct grpc_lane *lane = &server->lanes[i];
         lane->server = server;
         NRD_TRY(loop_create(&lane->loop));
+        loop_timer_init(&lane->quiet, lane->loop, look_for_quiet);
         server->loops[i] = lane->loop;
         server->lane_count++;
         NRD_TRY(http2_home_create(lane->loop, &server->http2, &server->http2_user, &server->service,
@@ -485,7 +511,10 @@ static void drain_task(struct loop_task *task)
 
 static void close_task(struct loop_task *task)
 {
-    http2_home_close(CONTAINER_OF(task, struct grpc_lane, close)->home);
+    struct grpc_lane *lane = CONTAINER_OF(task, struct grpc_lane, close);
+    lane->ending = true;
+    loop_timer_stop(&lane->quiet);
+    http2_home_close(lane->home);
 }
 
 static void on_lanes(struct grpc_server *server, bool close)
