@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Arena: a chain of blocks, cut from the front. Reset frees all but the first.
+// Arena: a chain of blocks, cut from the front. Reset frees all but the first, and that too if it is larger than usual.
 //
 // A request that does not fit the current block starts a new one; what was left over in the old one is
 // lost until the reset. The first block stays, so a document of the usual size costs no malloc.
@@ -49,7 +49,9 @@ void arena_fini(struct arena *a)
 
 void arena_reset(struct arena *a)
 {
-    if (a->first != NULL) {
+    if (a->first != NULL && a->first->size > a->block_size) {
+        arena_fini(a); // what once began with something huge must not keep its room for ever
+    } else if (a->first != NULL) {
         free_chain(a->first->next);
         a->first->next = NULL;
         arena_enter(a, a->first);

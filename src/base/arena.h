@@ -18,7 +18,7 @@ struct arena {
 // `block_size` 0 means 4096. Allocates nothing yet.
 void arena_init(struct arena *a, size_t block_size);
 void arena_fini(struct arena *a);
-void arena_reset(struct arena *a);
+void arena_reset(struct arena *a); // a first block larger than `block_size` does not stay
 void *arena_alloc(struct arena *a, size_t size)
     __attribute__((warn_unused_result)); // NULL: no memory
 void *arena_calloc(struct arena *a, size_t count, size_t size) __attribute__((warn_unused_result));

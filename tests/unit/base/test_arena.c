@@ -38,6 +38,20 @@ static void arena_reset_keeps_the_first_block(void **state)
     arena_fini(&a);
 }
 
+static void arena_reset_lets_a_huge_first_block_go(void **state)
+{
+    (void)state;
+    struct arena a;
+    arena_init(&a, 4096);
+    assert_non_null(arena_alloc(&a, 1 << 20));
+    arena_reset(&a);
+    assert_null(a.first);
+    assert_non_null(arena_alloc(&a, 100));
+    arena_reset(&a);
+    assert_non_null(a.first);
+    arena_fini(&a);
+}
+
 static void arena_grow_extends_the_newest_in_place(void **state)
 {
     (void)state;
@@ -97,6 +111,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(arena_allocations_are_aligned_and_apart),
         cmocka_unit_test(arena_reset_keeps_the_first_block),
+        cmocka_unit_test(arena_reset_lets_a_huge_first_block_go),
         cmocka_unit_test(arena_grow_extends_the_newest_in_place),
         cmocka_unit_test(arena_zeroes_and_copies),
         cmocka_unit_test(arena_refuses_what_cannot_be),
