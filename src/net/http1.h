@@ -54,8 +54,11 @@ NRD_MUST_USE struct nrd_status *http1_server_start(struct http1_server *server);
 int http1_server_port(const struct http1_server *server);
 void http1_server_stop_accepting(struct http1_server *server);
 unsigned http1_server_connections(const struct http1_server *server);
-// Closes all connections, waits for replies that are owed (at most `wait_ms`), and frees. False: a handler still
-// owes a reply; nothing was freed then, and it may be called again. NULL is fine. Thread: any but a loop's.
+// Closes all connections and waits for replies that are owed (at most `wait_ms`). False: a handler still owes a reply;
+// it may be called again. The loops run on: threads that have replied may still be on their way out of loop_post, and
+// their owner ends them between this and the destroy. NULL is fine. Thread: any but a loop's.
+bool http1_server_close(struct http1_server *server, uint64_t wait_ms);
+// Closes, and frees. False: as above, and nothing was freed. NULL is fine. Thread: any but a loop's.
 bool http1_server_destroy(struct http1_server *server, uint64_t wait_ms);
 
 // ---- replies; each request gets exactly one. Thread: loop.

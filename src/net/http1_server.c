@@ -143,7 +143,7 @@ unsigned http1_server_connections(const struct http1_server *server)
     return listener_connections(server->listener);
 }
 
-bool http1_server_destroy(struct http1_server *server, uint64_t wait_ms)
+bool http1_server_close(struct http1_server *server, uint64_t wait_ms)
 {
     if (server == NULL) {
         return true;
@@ -162,6 +162,16 @@ bool http1_server_destroy(struct http1_server *server, uint64_t wait_ms)
         }
         usleep(1000);
     }
-    free_server(server);
+    return true;
+}
+
+bool http1_server_destroy(struct http1_server *server, uint64_t wait_ms)
+{
+    if (!http1_server_close(server, wait_ms)) {
+        return false;
+    }
+    if (server != NULL) {
+        free_server(server);
+    }
     return true;
 }

@@ -132,9 +132,7 @@ void worker_destroy(struct worker *w)
     pthread_cond_broadcast(&w->come);
     pthread_mutex_unlock(&w->mutex);
     for (unsigned i = 0; i < w->max; i++) {
-        if (w->places[i].state != PLACE_EMPTY) {
-            thread_join(&w->places[i].thread);
-        }
+        thread_join(&w->places[i].thread); // nothing where none was started
     }
     pthread_cond_destroy(&w->come);
     pthread_mutex_destroy(&w->mutex);

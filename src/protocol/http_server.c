@@ -453,12 +453,15 @@ void http_server_destroy(struct http_server *http)
     if (http == NULL) {
         return;
     }
-    if (!http1_server_destroy(http->net, DESTROY_WAIT_MS) || !wait_for_infers(http)) {
+    if (!http1_server_close(http->net, DESTROY_WAIT_MS) || !wait_for_infers(http)) {
         // Freeing what a request under way still uses would be worse than leaving it to the end of the process.
         LOG_ERR("HTTP service: requests are still under way, their memory is left behind");
         return;
     }
-    worker_destroy(http->workers);
+    worker_destroy(http->workers); // a worker that has replied may still be waking its loop
+    if (!http1_server_destroy(http->net, DESTROY_WAIT_MS)) {
+        return;
+    }
     infer_pool_destroy(http->infers);
     if (http->allocator != NULL) {
         http_drop_error(TRITONSERVER_ResponseAllocatorDelete(http->allocator),
