@@ -77,8 +77,10 @@ class Server:
                 return
             except OSError:
                 time.sleep(0.01)
-        self.stop()
-        raise AssertionError(f"{self.name} did not come up:\n{self.log}")
+        log = self.log
+        self.process.kill()
+        self.process.wait()
+        raise AssertionError(f"{self.name} did not come up:\n{log}")
 
     @property
     def log(self):
