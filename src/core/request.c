@@ -18,6 +18,9 @@
 
 // With few inputs, comparing names beats hashing one.
 #define LINEAR_LOOKUP_MAX 8
+// Names are looked for among those there are, so a client must not give any number of them: so many more than the model has
+// are taken, to be named in the error, and then no more.
+#define SURPLUS_MAX 1024
 
 struct nrd_status *request_error(const struct request *request, enum nrd_code code,
                                  const char *format, ...)
@@ -211,6 +214,12 @@ struct nrd_status *request_add_input(struct request *request, const char *name,
         return request_error(request, NRD_INVALID_ARG, "input '%s' already exists in request",
                              name);
     }
+    if (request->input_count >= request->model->input_count + SURPLUS_MAX) {
+        return request_error(request, NRD_INVALID_ARG,
+                             "expected %u inputs but got more than %u inputs for model '%s'",
+                             request->model->input_count, request->input_count,
+                             request->model->name);
+    }
     struct request_input *slot = new_slot(request);
     if (slot == NULL || !set_dims(&request->arena, &slot->original, shape, dim_count)) {
         return status_no_memory();
@@ -346,6 +355,11 @@ struct nrd_status *request_add_output(struct request *request, const char *name)
                              name);
     }
     uint32_t first = request->model->output_count;
+    if (request->asked_count >= first + SURPLUS_MAX) {
+        return request_error(request, NRD_INVALID_ARG,
+                             "more than %u outputs are asked for, model '%s' has %u",
+                             request->asked_count, request->model->name, first);
+    }
     if (!grow(&request->arena, &request->asked, request->asked_count, &request->asked_cap,
               sizeof(*request->asked), first == 0 ? 1 : first)) {
         return status_no_memory();

@@ -119,6 +119,33 @@ static void count_is_checked_before_names(void **state)
                   "required input(s).");
 }
 
+static void names_without_end_are_refused(void **state)
+{
+    (void)state;
+    struct request *r = make();
+    char name[16];
+    struct nrd_status *status = NULL;
+    uint32_t count = 0;
+    for (; status == NULL && count < 5000; count++) {
+        snprintf(name, sizeof(name), "I%u", count);
+        status = request_add_input(r, name, TRITONSERVER_TYPE_FP32, NULL, 0);
+    }
+    assert_int_equal(count, 1027);
+    assert_string_equal(status_text(status),
+                        RID "expected 2 inputs but got more than 1026 inputs for model 'm'");
+    status_free(status);
+    status = NULL;
+    for (count = 0; status == NULL && count < 5000; count++) {
+        snprintf(name, sizeof(name), "O%u", count);
+        status = request_add_output(r, name);
+    }
+    assert_int_equal(count, 1027);
+    assert_string_equal(status_text(status),
+                        RID "more than 1026 outputs are asked for, model 'm' has 2");
+    status_free(status);
+    request_destroy(r);
+}
+
 static void batch_is_checked(void **state)
 {
     (void)state;
@@ -381,6 +408,7 @@ int main(void)
         TEST(good_request_gets_its_shapes),
         TEST(names_are_refused),
         TEST(count_is_checked_before_names),
+        TEST(names_without_end_are_refused),
         TEST(batch_is_checked),
         TEST(type_shape_and_size_are_checked),
         TEST(strings_are_walked),
