@@ -89,6 +89,13 @@ bool infer_parse(struct infer *infer);
 TRITONSERVER_Error *grpc_infer_start(struct infer *infer);
 // The loop is through with the infer: lets go of the call and of the loop's reference.
 void infer_over(struct infer *infer);
+// Drops one hold on the leases of shared memory; they end with the last. Thread: any.
+void infer_release_regions(struct infer *infer);
+// What was asked of the output beyond its name; NULL: nothing.
+const struct output_ask *infer_ask(const struct infer *infer, const char *name);
+// The core's callbacks; userp is the infer. Thread: any.
+void infer_on_release(TRITONSERVER_InferenceRequest *request, const uint32_t flags, void *userp);
+void infer_on_response(TRITONSERVER_InferenceResponse *response, const uint32_t flags, void *userp);
 // An answer of the infer with one reference; NULL: no memory. Thread: any, one at a time for an infer.
 struct answer *answer_new(struct infer *infer);
 // Frees what the answer holds and drops its reference. Also the release of its body.

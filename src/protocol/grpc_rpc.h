@@ -119,6 +119,16 @@ void rpc_finish_error(struct rpc *rpc, TRITONSERVER_Error *error);
 // As in TRITONSERVER_ErrorNew, with a format.
 NRD_PRINTF(2, 3)
 TRITONSERVER_Error *rpc_error(TRITONSERVER_Error_Code code, const char *format, ...);
+TRITONSERVER_Error *rpc_no_memory(void);
+// Logs an error of a call that has nobody to report to, and takes it. NULL is fine.
+void rpc_drop_error(TRITONSERVER_Error *error);
+#define RPC_TRY(expression)                                                                        \
+    do {                                                                                           \
+        TRITONSERVER_Error *try_error_ = (expression);                                             \
+        if (try_error_ != NULL) {                                                                  \
+            return try_error_;                                                                     \
+        }                                                                                          \
+    } while (0)
 // Reads a version as Triton does: "" is -1. Error: INVALID_ARG with Triton's text.
 TRITONSERVER_Error *rpc_version(const char *text, int64_t *version);
 

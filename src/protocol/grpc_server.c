@@ -80,6 +80,19 @@ TRITONSERVER_Error *rpc_error(TRITONSERVER_Error_Code code, const char *format, 
     return error;
 }
 
+TRITONSERVER_Error *rpc_no_memory(void)
+{
+    return TRITONSERVER_ErrorNew(TRITONSERVER_ERROR_UNAVAILABLE, "out of memory");
+}
+
+void rpc_drop_error(TRITONSERVER_Error *error)
+{
+    if (error != NULL) {
+        LOG_ERR("%s", TRITONSERVER_ErrorMessage(error));
+        TRITONSERVER_ErrorDelete(error);
+    }
+}
+
 TRITONSERVER_Error *rpc_version(const char *text, int64_t *version)
 {
     return status_to_error(model_version_parse(slice_of(text), version));
