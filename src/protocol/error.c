@@ -5,13 +5,18 @@
 _Static_assert((int)NRD_UNKNOWN == TRITONSERVER_ERROR_UNKNOWN + 1, "codes are shifted by one");
 _Static_assert((int)NRD_CANCELLED == TRITONSERVER_ERROR_CANCELLED + 1, "codes are shifted by one");
 
+enum nrd_code error_code(TRITONSERVER_Error *error)
+{
+    return (enum nrd_code)((int)TRITONSERVER_ErrorCode(error) + 1);
+}
+
 struct nrd_status *error_to_status(TRITONSERVER_Error *error)
 {
     if (error == NULL) {
         return NULL;
     }
-    struct nrd_status *status = status_new((enum nrd_code)((int)TRITONSERVER_ErrorCode(error) + 1),
-                                           "%s", TRITONSERVER_ErrorMessage(error));
+    struct nrd_status *status =
+        status_new(error_code(error), "%s", TRITONSERVER_ErrorMessage(error));
     TRITONSERVER_ErrorDelete(error);
     return status;
 }

@@ -6,6 +6,8 @@
 #include "base/status.h"
 #include "triton/core/tritonserver.h"
 
+// The code of `error`, which is not NULL, as ours.
+enum nrd_code error_code(TRITONSERVER_Error *error);
 // Takes `error` and returns owned. NULL stays NULL.
 NRD_MUST_USE struct nrd_status *error_to_status(TRITONSERVER_Error *error);
 // Takes `status` and returns owned. NULL stays NULL.

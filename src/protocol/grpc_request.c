@@ -138,9 +138,6 @@ static const char *c_string(struct infer *infer, struct slice text)
 
 static TRITONSERVER_Error *forward_headers(struct infer *infer)
 {
-    static const char *const reserved[] = {"sequence_id",       "sequence_start", "sequence_end",
-                                           "priority",          "timeout",        "headers",
-                                           "binary_data_output"};
     const struct header_pattern *pattern = infer->server->forward;
     const struct http2_stream *s = &infer->rpc->call.stream;
     for (unsigned i = 0; pattern != NULL && i < s->header_count; i++) {
@@ -150,15 +147,7 @@ static TRITONSERVER_Error *forward_headers(struct infer *infer)
             !header_pattern_matches(pattern, name)) {
             continue;
         }
-        bool taken = slice_starts(name, SLICE("triton_"));
-        for (size_t k = 0; k < sizeof(reserved) / sizeof(reserved[0]); k++) {
-            taken |= slice_is(name, reserved[k]);
-        }
-        if (taken) {
-            return rpc_error(TRITONSERVER_ERROR_INVALID_ARG,
-                             "Header '%.*s' is reserved for Triton usage and cannot be forwarded.",
-                             (int)name.len, name.ptr);
-        }
+        RPC_TRY(status_to_error(header_check_forward(name)));
         const char *key = c_string(infer, name);
         const char *value = c_string(infer, s->headers[i].value);
         if (key == NULL || value == NULL) {

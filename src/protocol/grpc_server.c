@@ -32,25 +32,7 @@ enum {
 
 int rpc_status_of(TRITONSERVER_Error *error)
 {
-    switch (TRITONSERVER_ErrorCode(error)) {
-    case TRITONSERVER_ERROR_UNKNOWN:
-        return 2;
-    case TRITONSERVER_ERROR_INTERNAL:
-        return 13;
-    case TRITONSERVER_ERROR_NOT_FOUND:
-        return 5;
-    case TRITONSERVER_ERROR_INVALID_ARG:
-        return 3;
-    case TRITONSERVER_ERROR_UNAVAILABLE:
-        return 14;
-    case TRITONSERVER_ERROR_UNSUPPORTED:
-        return 12;
-    case TRITONSERVER_ERROR_ALREADY_EXISTS:
-        return 6;
-    case TRITONSERVER_ERROR_CANCELLED:
-        return 1;
-    }
-    return 2;
+    return code_grpc(error_code(error));
 }
 
 void rpc_finish_error(struct rpc *rpc, TRITONSERVER_Error *error)

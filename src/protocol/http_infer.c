@@ -229,20 +229,6 @@ static struct nrd_status *header_length(const struct infer *infer, size_t *lengt
     return NULL;
 }
 
-static bool is_reserved(struct slice name)
-{
-    static const char *const reserved[] = {
-        "sequence_id", "sequence_start", "sequence_end",       "priority",
-        "timeout",     "headers",        "binary_data_output",
-    };
-    for (size_t i = 0; i < sizeof(reserved) / sizeof(reserved[0]); i++) {
-        if (slice_is(name, reserved[i])) {
-            return true;
-        }
-    }
-    return slice_starts(name, SLICE("triton_"));
-}
-
 struct nrd_status *infer_forward_headers(struct infer *infer)
 {
     if (infer->http->forward == NULL) {
@@ -254,11 +240,7 @@ struct nrd_status *infer_forward_headers(struct infer *infer)
         if (!header_pattern_matches(infer->http->forward, name)) {
             continue;
         }
-        if (is_reserved(name)) {
-            return status_new(NRD_INVALID_ARG,
-                              "Header '%.*s' is reserved for Triton usage and cannot be forwarded.",
-                              (int)name.len, name.ptr);
-        }
+        NRD_TRY(header_check_forward(name));
         const char *key = arena_strdup(&infer->arena, name);
         const char *value = arena_strdup(&infer->arena, head->headers[i].value);
         if (key == NULL || value == NULL) {

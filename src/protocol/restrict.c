@@ -272,3 +272,19 @@ bool header_pattern_matches(const struct header_pattern *pattern, struct slice n
     text[name.len] = '\0';
     return regexec(&pattern->regex, text, 0, NULL, 0) == 0;
 }
+
+struct nrd_status *header_check_forward(struct slice name)
+{
+    static const char *const reserved[] = {
+        "sequence_id", "sequence_start", "sequence_end",       "priority",
+        "timeout",     "headers",        "binary_data_output",
+    };
+    bool taken = slice_starts(name, SLICE("triton_"));
+    for (size_t i = 0; i < sizeof(reserved) / sizeof(reserved[0]); i++) {
+        taken = taken || slice_is(name, reserved[i]);
+    }
+    return taken ? status_new(NRD_INVALID_ARG,
+                              "Header '%.*s' is reserved for Triton usage and cannot be forwarded.",
+                              (int)name.len, name.ptr)
+                 : NULL;
+}

@@ -56,5 +56,7 @@ NRD_MUST_USE struct nrd_status *header_pattern_create(const char *text,
 void header_pattern_destroy(struct header_pattern *pattern);
 // False for a NULL pattern. Thread: any.
 bool header_pattern_matches(const struct header_pattern *pattern, struct slice name);
+// NRD_INVALID_ARG, with Triton's text, for a header whose name is that of a parameter with a meaning. Thread: any.
+NRD_MUST_USE struct nrd_status *header_check_forward(struct slice name);
 
 #endif
