@@ -175,7 +175,8 @@ bench-programs: $(bench_programs)
 
 # Nothing made on the way is removed: make would make it anew each time.
 .SECONDARY:
-.PHONY: unit test-programs
+.PHONY: unit test-tools test-programs
+test-tools: $(tool_programs)
 unit: $(unit_programs)
 	$(q)$(PYTHON) tools/run_tests.py --unit $(unit_programs)
 test-programs: $(unit_programs) $(tool_programs) $(fuzz_programs)
@@ -219,7 +220,7 @@ slowdown_tsan := 8
 supp := $(CURDIR)/tests/sanitizers
 check-asan check-ubsan check-tsan: check-%:
 	@tools/setup.sh test $(PLAIN)
-	@$(MAKE) --no-print-directory -j2 B=$(PLAIN) SAN= core backends
+	@$(MAKE) --no-print-directory -j2 B=$(PLAIN) SAN= core backends test-tools
 	@mkdir -p $(san_b)/lib/nereid
 	@ln -sfn $(abspath $(PLAIN))/venv $(san_b)/venv
 	@ln -sfn $(abspath $(PLAIN))/peer $(san_b)/peer

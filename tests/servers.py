@@ -26,7 +26,7 @@ PLAIN_PREFIX = pathlib.Path(os.environ.get("NEREID_PLAIN_PREFIX", PREFIX))
 SANITIZED = os.environ.get("NEREID_SANITIZED", "")
 SLOWDOWN = float(os.environ.get("NEREID_SLOWDOWN", "1"))
 BACKENDS = PREFIX / "lib/nereid/backends"
-PEER_BACKENDS = PLAIN_PREFIX / "lib/nereid/backends"
+PLAIN_BACKENDS = PLAIN_PREFIX / "lib/nereid/backends"
 SANITIZER_REPORT = re.compile(r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error: ")
 PROGRAMS = {
     "nereid": PREFIX / "bin/tritonserver",
@@ -60,7 +60,7 @@ class Server:
         self.command += [f"--http-port={self.http_port}", f"--grpc-port={self.grpc_port}",
                          f"--metrics-port={self.metrics_port}", "--http-address=127.0.0.1",
                          "--grpc-address=127.0.0.1",
-                         f"--backend-directory={PEER_BACKENDS if name == 'peer' else BACKENDS}", *arguments]
+                         f"--backend-directory={PLAIN_BACKENDS if name == 'peer' else BACKENDS}", *arguments]
         self.process = subprocess.Popen(self.command, stdout=self.log_file, stderr=subprocess.STDOUT,
                                         stdin=subprocess.DEVNULL, env={**os.environ, **(env or {})})
         if wait:
@@ -108,6 +108,9 @@ class Server:
         return self.request("GET", "/metrics", port=self.metrics_port)[3].decode()
 
     def rss_mb(self):
+        """Resident memory; 0 under a sanitizer, whose shadow and quarantine drown what the server takes."""
+        if SANITIZED in ("asan", "tsan"):
+            return 0.0
         text = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.search(r"VmRSS:\s+(\d+)", text).group(1)) / 1024
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from fronts import CORE
-from servers import BACKENDS, add_model, identity_config
+from servers import PLAIN_BACKENDS, add_model, identity_config
 
 # In a process of its own: what this looks for are hangs. A request holds its model from its making on.
 SCRIPT = r"""
@@ -44,6 +44,6 @@ def test_delete_after_a_stop_that_ran_out_of_time_does_not_hang(tmp_path):
     if not CORE.exists():
         pytest.skip("the library is not built")
     add_model(tmp_path, "echo", identity_config("echo"))
-    done = subprocess.run([sys.executable, "-c", SCRIPT, str(CORE), str(tmp_path), str(BACKENDS)], timeout=60,
+    done = subprocess.run([sys.executable, "-c", SCRIPT, str(CORE), str(tmp_path), str(PLAIN_BACKENDS)], timeout=60,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     assert done.stdout.decode().endswith("done\n"), done.stdout.decode()

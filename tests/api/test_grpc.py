@@ -20,7 +20,7 @@ import tritonclient.grpc.aio as triton_aio
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc as pb_grpc
 
-from servers import Server, add_model, identity_config
+from servers import SLOWDOWN, Server, add_model, identity_config
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
@@ -284,7 +284,7 @@ class Peer:
     """A client that speaks HTTP/2 byte by byte."""
 
     def __init__(self, server, preface=True):
-        self.socket = socket.create_connection(("127.0.0.1", server.grpc_port), 10)
+        self.socket = socket.create_connection(("127.0.0.1", server.grpc_port), 10 * SLOWDOWN)
         self.buffer = b""
         if preface:
             self.socket.sendall(PREFACE + self.frame(4))
@@ -470,7 +470,7 @@ def test_sockets_cut_in_every_place(server):
     whole = (PREFACE + Peer.frame(4) + Peer.frame(1, 4, 1, Peer.headers(Peer, b"/inference.GRPCInferenceService/ModelInfer"))
              + Peer.frame(0, 1, 1, b"\0" + struct.pack(">I", len(body)) + body))
     for cut in range(0, len(whole) + 1):
-        s = socket.create_connection(("127.0.0.1", server.grpc_port), 10)
+        s = socket.create_connection(("127.0.0.1", server.grpc_port), 10 * SLOWDOWN)
         s.sendall(whole[:cut])
         if cut % 2:
             s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -21,7 +21,7 @@ import tritonclient.http as triton
 import tritonclient.http.aio as triton_aio
 from tritonclient.utils import InferenceServerException
 
-from servers import BACKENDS, PEER, PREFIX, Server, add_model, free_ports, identity_config
+from servers import PEER, PLAIN_BACKENDS, PLAIN_PREFIX, Server, add_model, free_ports, identity_config
 
 
 @pytest.fixture(scope="module")
@@ -356,7 +356,7 @@ def test_port_in_use_is_told(tmp_path):
 
 @pytest.fixture(scope="module")
 def front_on_peer(tmp_path_factory):
-    program = PREFIX / "tests/tools/front_end"
+    program = PLAIN_PREFIX / "tests/tools/front_end"
     libraries = PEER / "nvidia_pytriton.libs"
     found = sorted(libraries.glob("libtritonserver*.so")) if libraries.exists() else []
     if not program.exists() or not found:
@@ -367,7 +367,7 @@ def front_on_peer(tmp_path_factory):
     (links / "libtritonserver.so").symlink_to(found[0])
     http_port, metrics_port = free_ports(2)
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen([program, models, BACKENDS, str(http_port), str(metrics_port)], stdout=log, stderr=log,
+        process = subprocess.Popen([program, models, PLAIN_BACKENDS, str(http_port), str(metrics_port)], stdout=log, stderr=log,
                                    env={**os.environ, "LD_LIBRARY_PATH": f"{links}:{libraries}"})
         for _ in range(200):
             try:
