@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <linux/mempolicy.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -123,6 +124,22 @@ struct nrd_status *thread_pin_self(const char *cpus)
     if (error != 0) {
         return status_new(NRD_INVALID_ARG, "failed to pin a thread to processors '%s': %s", cpus,
                           strerror(error));
+    }
+    return NULL;
+}
+
+struct nrd_status *thread_bind_memory(const char *node)
+{
+    enum { NODES_MAX = 1024, WORD_BITS = 8 * sizeof(unsigned long) };
+    unsigned long mask[NODES_MAX / WORD_BITS] = {0};
+    uint64_t number = 0;
+    if (!slice_to_u64(slice_of(node), &number) || number >= NODES_MAX) {
+        return status_new(NRD_INVALID_ARG, "invalid NUMA node '%s'", node);
+    }
+    mask[number / WORD_BITS] = 1ul << number % WORD_BITS;
+    // The kernel takes one bit less than it is told.
+    if (syscall(SYS_set_mempolicy, MPOL_BIND, mask, NODES_MAX + 1) != 0) {
+        return status_new(NRD_INTERNAL, "Unable to set NUMA memory policy: %s", strerror(errno));
     }
     return NULL;
 }

@@ -24,6 +24,9 @@ void thread_join(struct thread *t); // nothing when not started
 int thread_self_id(void);
 // Pins the calling thread to the processors listed in `cpus` ("0-3,8"). Error: names the text.
 NRD_MUST_USE struct nrd_status *thread_pin_self(const char *cpus);
+// Lets the calling thread take new memory from the NUMA node of that number only. Error: names the text, or the system's
+// reason, with Triton's words.
+NRD_MUST_USE struct nrd_status *thread_bind_memory(const char *node);
 
 // Parking place: one thread waits, any thread wakes it; a wake before the wait is not lost. On Linux
 // a futex; waking a thread that is not parked costs one atomic and no system call.

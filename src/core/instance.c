@@ -260,7 +260,10 @@ static void deactivate(struct instance *instance)
 
 static struct nrd_status *job_pin(struct instance *instance)
 {
-    return thread_pin_self(instance->cpu_cores);
+    if (instance->cpu_cores[0] != '\0') {
+        NRD_TRY(thread_pin_self(instance->cpu_cores));
+    }
+    return instance->numa_node[0] == '\0' ? NULL : thread_bind_memory(instance->numa_node);
 }
 
 static struct nrd_status *job_initialize(struct instance *instance)
@@ -343,9 +346,10 @@ static struct nrd_status *fill(struct instance *instance, struct model *model,
     instance->host_policy_name =
         mem_strdup(spec->host_policy_name == NULL ? "" : spec->host_policy_name);
     instance->cpu_cores = mem_strdup(spec->cpu_cores == NULL ? "" : spec->cpu_cores);
+    instance->numa_node = mem_strdup(spec->numa_node == NULL ? "" : spec->numa_node);
     instance->shard = stats_add_shard(model->stats);
     if (instance->name == NULL || instance->host_policy_name == NULL ||
-        instance->cpu_cores == NULL || instance->shard == NULL) {
+        instance->cpu_cores == NULL || instance->numa_node == NULL || instance->shard == NULL) {
         return status_no_memory();
     }
     if (instance->host_policy == NULL) {
@@ -380,7 +384,7 @@ static struct nrd_status *bring_up(struct instance *instance, struct instance *c
         NRD_TRY(executor_create(instance->model, instance->name, &instance->executor));
     }
     instance->executor->users++;
-    if (instance->cpu_cores[0] != '\0') {
+    if (instance->cpu_cores[0] != '\0' || instance->numa_node[0] != '\0') {
         NRD_TRY(run_on_executor(instance, job_pin));
     }
     instance->begun = true;
@@ -446,6 +450,7 @@ void instance_destroy(struct instance *instance)
     mem_free(instance->memory_usage);
     message_destroy(instance->host_policy);
     mem_free(instance->cpu_cores);
+    mem_free(instance->numa_node);
     mem_free(instance->host_policy_name);
     mem_free(instance->name);
     mem_free(instance);

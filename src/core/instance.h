@@ -31,6 +31,7 @@ struct instance_spec {
     const char *host_policy_name;
     struct message *host_policy; // taken, on errors too; {"<policy>":{..}}; NULL is {"<name>":{}}
     const char *cpu_cores;       // pins the thread; NULL or "": not
+    const char *numa_node;       // binds the thread's memory; NULL or "": not
     const char *const *profiles;
     uint32_t profile_count;
     const struct secondary_device *secondary_devices;
@@ -48,6 +49,7 @@ struct instance {
     char *host_policy_name;
     struct message *host_policy;
     char *cpu_cores; // "" if any
+    char *numa_node; // "" if any
     char **profiles;
     uint32_t profile_count;
     struct secondary_device *secondary_devices;

@@ -174,6 +174,8 @@ static struct nrd_status *create_instance(struct model *model, const struct plac
         .host_policy = policy,
         .cpu_cores =
             setting_list_get(&model->server->options->host_policies, at->policy_name, "cpu-cores"),
+        .numa_node =
+            setting_list_get(&model->server->options->host_policies, at->policy_name, "numa-node"),
         .profiles = (const char *const *)group->profile,
         .profile_count = (uint32_t)group->n_profile,
         .secondary_devices = devices,

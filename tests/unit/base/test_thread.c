@@ -78,6 +78,33 @@ static void thread_pin_names_a_bad_list(void **state)
     }
 }
 
+static void bind(void *arg)
+{
+    struct nrd_status **status = arg;
+    status[0] = thread_bind_memory("x");
+    status[1] = thread_bind_memory("1024");
+    status[2] = thread_bind_memory("");
+    status[3] = thread_bind_memory("1023"); // no machine of ours has so many
+}
+
+static void thread_memory_is_bound_to_nodes_that_are_there(void **state)
+{
+    (void)state;
+    struct nrd_status *status[4];
+    struct thread t;
+    assert_null(thread_start(&t, "bind", 0, bind, status));
+    thread_join(&t);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(status_code(status[i]), NRD_INVALID_ARG);
+        assert_non_null(strstr(status_text(status[i]), "invalid NUMA node '"));
+    }
+    assert_int_equal(status_code(status[3]), NRD_INTERNAL);
+    assert_non_null(strstr(status_text(status[3]), "Unable to set NUMA memory policy: "));
+    for (int i = 0; i < 4; i++) {
+        status_free(status[i]);
+    }
+}
+
 static void parking_keeps_a_wake_that_came_first(void **state)
 {
     (void)state;
@@ -149,6 +176,7 @@ int main(void)
         cmocka_unit_test(thread_has_name_id_and_no_signals),
         cmocka_unit_test(thread_start_survives_no_memory),
         cmocka_unit_test(thread_pin_names_a_bad_list),
+        cmocka_unit_test(thread_memory_is_bound_to_nodes_that_are_there),
         cmocka_unit_test(parking_keeps_a_wake_that_came_first),
         cmocka_unit_test(parking_times_out_at_the_deadline),
         cmocka_unit_test(parking_hands_memory_over),
