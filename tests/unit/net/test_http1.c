@@ -498,6 +498,51 @@ static void steady_state_allocates_nothing(void **state)
     close(fd);
 }
 
+// Whatever allocation fails, at most the connection is lost; the next one is served.
+static void an_allocation_that_fails_costs_at_most_its_connection(void **state)
+{
+    (void)state;
+    static char body[40000];
+    static const char *const heads[] = {
+        "POST /b HTTP/1.1\r\nContent-Length: 40000\r\n\r\n",
+        "POST /b HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n9C40\r\n",
+        "GET /parts HTTP/1.1\r\n\r\n",
+    };
+    memset(body, 'x', sizeof(body));
+    for (uint64_t n = 1; n <= 12; n++) {
+        for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++) {
+            mem_fail_after(n);
+            int fd = dial();
+            send(fd, heads[i], strlen(heads[i]), MSG_NOSIGNAL);
+            if (i < 2) {
+                send(fd, body, sizeof(body), MSG_NOSIGNAL);
+                send(fd, "\r\n0\r\n\r\n", i == 1 ? 7 : 0, MSG_NOSIGNAL);
+            }
+            char out[1000];
+            bool ended;
+            assert_true(take(fd, out, 9, &ended) == 9 || ended);
+            mem_fail_after(0);
+            close(fd);
+            fd = dial();
+            put(fd, GET_A, strlen(GET_A));
+            expect_exactly(fd, REPLY_A);
+            close(fd);
+        }
+    }
+    // And none when the server is made.
+    for (uint64_t n = 1; n < 60; n++) {
+        struct http1_options options = {.address = "127.0.0.1", .pool = f.pool, .handle = handle};
+        struct http1_server *server = NULL;
+        mem_fail_after(n);
+        struct nrd_status *status = http1_server_create(&options, &server);
+        mem_fail_after(0);
+        if (status == NULL) {
+            assert_true(http1_server_destroy(server, 1000));
+        }
+        status_free(status);
+    }
+}
+
 static void an_address_in_use_is_named(void **state)
 {
     (void)state;
@@ -534,6 +579,7 @@ int main(void)
         cmocka_unit_test(a_client_that_vanishes_cancels_its_request),
         cmocka_unit_test(a_reply_is_not_lost_to_a_slow_reader),
         cmocka_unit_test(steady_state_allocates_nothing),
+        cmocka_unit_test(an_allocation_that_fails_costs_at_most_its_connection),
         cmocka_unit_test(an_address_in_use_is_named),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
