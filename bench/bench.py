@@ -221,6 +221,7 @@ def bench_requests(args, servers, work, rows):
             row["echo_cpu_us"] = median(echo, "cpu_us") if echo else None
             rows.append(row)
             print_row(row, len(servers))
+    time.sleep(5)  # a server may give memory back when it is idle
     loaded = {s.name: rss_mb(s.process.pid) for s in servers}
     for server in servers:
         server.stop()
@@ -286,7 +287,7 @@ def main():
         print("| case | concurrency | nereid | peer | ratio | echo | nereid / echo | requests/s | p50 | p99 |")
         print("|---|---|---|---|---|---|---|---|---|---|")
         idle, loaded = bench_requests(args, servers, work, rows)
-        print("\nresident MB: " + ", ".join(f"{n} {idle[n]:.1f} at start, {loaded[n]:.1f} after load" for n in idle))
+        print("\nresident MB: " + ", ".join(f"{n} {idle[n]:.1f} at start, {loaded[n]:.1f} five seconds after the load" for n in idle))
         if not args.no_start:
             bench_start(args, servers, work)
         if args.json:
