@@ -118,7 +118,7 @@ static const struct option_row rows[] = {
     {NULL, "http-header-forward-pattern", "string", "Regular expression of request headers to pass on as request parameters.", KIND_TEXT, AT(http_header_forward_pattern)},
     {NULL, "http-thread-count", "integer", "Threads that serve HTTP. Default: 8.", KIND_INT, AT(http_thread_count)},
     {NULL, "http-restricted-api", "<string>:<string>=<string>", "APIs:key=value. Serve these APIs only to requests with header key: value. APIs: health, metadata, inference, shared-memory, model-config, model-repository, statistics, trace, logging.", KIND_CUSTOM, AT(http_restricted_apis), set_restricted},
-    {NULL, "http-max-input-size", "integer", "Bytes that a request's body may have. Default: 67108864.", KIND_CUSTOM, AT(http_max_input_size), set_max_input_size},
+    {NULL, "http-max-input-size", "integer", "Bytes that JSON, tensors in JSON, raw input and a decompressed body may have; binary tensors are not limited by it. Default: 67108864.", KIND_CUSTOM, AT(http_max_input_size), set_max_input_size},
     {NULL, "allow-client-shm", "boolean", "Let clients register shared memory. Default: false.", KIND_BOOL, AT(allow_client_shm)},
 
     {"GRPC", "allow-grpc", "boolean", "Serve gRPC. Default: true.", KIND_BOOL, AT(allow_grpc)},
