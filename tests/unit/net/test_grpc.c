@@ -71,7 +71,11 @@ static bool echo_begin(struct grpc_call *call)
 static void echo_message(struct grpc_call *call, struct grpc_message message)
 {
     struct reply *r = mem_calloc(1, sizeof(*r));
-    assert_non_null(r);
+    if (r == NULL) {
+        grpc_message_free(f->service.buffers, &message);
+        grpc_finish(call, GRPC_RESOURCE_EXHAUSTED, SLICE("out of memory"));
+        return;
+    }
     assert_int_equal((uintptr_t)(message.bytes + message.size) % 64 == 0 || call->encoding != 0, 1);
     grpc_prefix(r->prefix, message.size);
     r->message = message;
@@ -495,6 +499,28 @@ static void garbage_ends_the_connection(void **state)
     assert_false(http2_connection_feed(f->connection, "GET / HTTP/1.1\r\n\r\n", 18));
 }
 
+static void any_allocation_may_fail(void **state)
+{
+    char *bytes = framed(5000);
+    for (uint64_t n = 1; n < 40; n++) {
+        assert_int_equal(setup(state), 0);
+        talk(65536);
+        assert_non_null(str_reserve(&f->to_client, 1 << 20)); // what the test itself needs
+        assert_non_null(str_reserve(&f->body, 1 << 16));
+        mem_fail_after(n);
+        call("/echo", bytes, 5005, NULL, NULL);
+        talk(100);
+        mem_fail_after(0);
+        if (http2_connection_feed(f->connection, "", 0)) { // else it was given up, which is fine
+            call("/echo", bytes, 5005, NULL, NULL);
+            talk(65536);
+            expect_echo(bytes, 5005);
+        }
+        assert_int_equal(teardown(state), 0);
+    }
+    mem_free(bytes);
+}
+
 static void timeouts_are_parsed(void **state)
 {
     (void)state;
@@ -542,6 +568,7 @@ int main(void)
         TEST(draining_says_goaway_and_lets_calls_end),
         TEST(too_many_pings_end_the_connection),
         TEST(garbage_ends_the_connection),
+        cmocka_unit_test(any_allocation_may_fail),
         cmocka_unit_test(timeouts_are_parsed),
         cmocka_unit_test(texts_are_percent_encoded),
     };
