@@ -21,7 +21,8 @@ struct http_server {
     TRITONSERVER_Server *triton;
     struct http1_server *net;
     struct buffer_pool *pool;
-    struct worker *workers;
+    struct worker *workers; // for what takes moments
+    struct worker *loaders; // for loads and unloads, which take as long as they take
     struct infer_pool *infers;
     TRITONSERVER_ResponseAllocator *allocator;
     struct shm_manager *shm;
@@ -82,14 +83,13 @@ struct http_job {
     struct http_route route; // slices of the path, alive until the reply
     struct nrd_status *(*run)(struct http_job *job);
     struct str body; // what run() wants to reply with
-    bool flag;       // the endpoint's own
     bool text_type;  // errors as text/plain
     int work_status; // of a failed run()
 };
-// Runs `run` on a worker; its status, or a 200 with `job->body`, becomes the reply. Thread: loop.
+// Runs `run` on a worker, a loader if it may be `slow`; its status, or a 200 with `job->body`, becomes the reply. Thread: loop.
 void http_offload(struct http_server *http, struct http1_request *request,
                   const struct http_route *route, struct nrd_status *(*run)(struct http_job *job),
-                  bool flag);
+                  bool slow);
 
 // ---- endpoints
 

@@ -196,5 +196,5 @@ void http_repository_load(struct http_server *http, struct http1_request *reques
         http_reply_error(request, 501, true, "'repository_name' specification is not supported");
         return;
     }
-    http_offload(http, request, route, load ? run_load : run_unload, false);
+    http_offload(http, request, route, load ? run_load : run_unload, true);
 }

@@ -162,7 +162,7 @@ static void job_work(struct worker_job *work)
 
 void http_offload(struct http_server *http, struct http1_request *request,
                   const struct http_route *route, struct nrd_status *(*run)(struct http_job *job),
-                  bool flag)
+                  bool slow)
 {
     struct http_job *job = mem_calloc(1, sizeof(*job));
     if (job == NULL) {
@@ -174,8 +174,7 @@ void http_offload(struct http_server *http, struct http1_request *request,
     job->request = request;
     job->route = *route;
     job->run = run;
-    job->flag = flag;
-    if (!worker_post(http->workers, &job->work)) {
+    if (!worker_post(slow ? http->loaders : http->workers, &job->work)) {
         job_work(&job->work);
     }
 }
@@ -377,6 +376,7 @@ static struct nrd_status *set_up(struct http_server *http,
         return status_no_memory();
     }
     NRD_TRY(worker_create("http-work", MAX_WORKERS, &http->workers));
+    NRD_TRY(worker_create("http-load", MAX_WORKERS, &http->loaders));
     NRD_TRY(infer_allocator_create(&http->allocator));
     NRD_TRY(header_pattern_create(
         options->header_forward_pattern == NULL ? "" : options->header_forward_pattern,
@@ -458,6 +458,7 @@ void http_server_destroy(struct http_server *http)
         LOG_ERR("HTTP service: requests are still under way, their memory is left behind");
         return;
     }
+    worker_destroy(http->loaders);
     worker_destroy(http->workers); // a worker that has replied may still be waking its loop
     if (!http1_server_destroy(http->net, DESTROY_WAIT_MS)) {
         return;

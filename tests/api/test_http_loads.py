@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Loads that take their time, over HTTP, beside requests that need a worker too."""
+
+import gzip
+import json
+import threading
+import time
+
+import pytest
+
+from servers import SLOWDOWN, Server, add_model, identity_config
+
+LOADS = 8  # as many as there are workers
+# Each load runs a warm-up of three seconds.
+SLOW = """
+parameters { key: "execute_delay_ms" value { string_value: "3000" } }
+model_warmup { name: "w" batch_size: 1 inputs { key: "INPUT0" value { data_type: TYPE_FP32 dims: 1 zero_data: true } } }
+"""
+
+
+@pytest.fixture
+def server(tmp_path):
+    add_model(tmp_path, "echo", identity_config("echo"))
+    for i in range(LOADS):
+        add_model(tmp_path, f"slow{i}", identity_config(f"slow{i}", extra=SLOW))
+    with Server("nereid", tmp_path, "--model-control-mode=explicit", "--load-model=echo", "--model-load-thread-count=8") as s:
+        yield s
+
+
+def test_loads_do_not_hold_up_compressed_requests(server):
+    answers = []
+    threads = [threading.Thread(target=lambda i=i: answers.append(server.request("POST", f"/v2/repository/models/slow{i}/load")[0]))
+               for i in range(LOADS)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.5)
+    begun = time.monotonic()
+    body = {"inputs": [{"name": "INPUT0", "shape": [2], "datatype": "FP32", "data": [1, 2]}]}
+    status, _, _, text = server.request("POST", "/v2/models/echo/infer", body=gzip.compress(json.dumps(body).encode()),
+                                        headers={"Content-Encoding": "gzip"})
+    assert status == 200, text
+    assert server.request("GET", "/v2/models/echo/config")[0] == 200
+    assert time.monotonic() - begun < 1.5 * SLOWDOWN
+    assert not answers  # all loads were still under way
+    for thread in threads:
+        thread.join()
+    assert answers == [200] * LOADS
