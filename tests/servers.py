@@ -46,9 +46,11 @@ def free_ports(count):
 
 
 class Server:
-    """One running server. `arguments` are added to the command line; `log` holds what it has printed."""
+    """One running server. `arguments` are added to the command line; `log` holds what it has printed. With `own_backends` it
+    is told no folder of backends and has to find its own."""
 
-    def __init__(self, name, repositories, *arguments, wait=True, env=None, program=None, timeout=60):
+    def __init__(self, name, repositories, *arguments, wait=True, env=None, program=None, timeout=60,
+                 own_backends=False):
         self.name = name
         self.http_port, self.grpc_port, self.metrics_port = free_ports(3)
         self.log_file = tempfile.NamedTemporaryFile(prefix=f"{name}-", suffix=".log", delete=False)
@@ -57,10 +59,11 @@ class Server:
         program = program or PROGRAMS[name]
         self.command = [str(part) for part in (program if isinstance(program, list) else [program])]
         self.command += [f"--model-repository={path}" for path in repositories]
+        if not own_backends:
+            self.command += [f"--backend-directory={PLAIN_BACKENDS if name == 'peer' else BACKENDS}"]
         self.command += [f"--http-port={self.http_port}", f"--grpc-port={self.grpc_port}",
                          f"--metrics-port={self.metrics_port}", "--http-address=127.0.0.1",
-                         "--grpc-address=127.0.0.1",
-                         f"--backend-directory={PLAIN_BACKENDS if name == 'peer' else BACKENDS}", *arguments]
+                         "--grpc-address=127.0.0.1", *arguments]
         self.process = subprocess.Popen(self.command, stdout=self.log_file, stderr=subprocess.STDOUT,
                                         stdin=subprocess.DEVNULL, env={**os.environ, **(env or {})})
         if wait:
