@@ -24,6 +24,7 @@ struct infer;
 enum rpc_kind {
     RPC_UNARY,        // `unary` answers, on the loop
     RPC_UNARY_WORKER, // `unary` answers, on a worker: it may block
+    RPC_UNARY_LOADER, // the same, for as long as a load takes: these do not hold up those
     RPC_INFER,
     RPC_STREAM,
 };
@@ -79,6 +80,7 @@ struct grpc_server {
     struct grpc_lane *lanes;
     unsigned lane_count;
     struct worker *worker;
+    struct worker *loader;
     struct header_pattern *forward; // NULL: none
     bool started;
     bool drained;

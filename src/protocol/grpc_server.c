@@ -145,7 +145,8 @@ static void start_unary(struct rpc *rpc)
     atomic_fetch_add_explicit(&rpc->server->infers_out, 1, memory_order_relaxed);
     rpc->job.run = unary_job;
     rpc->on_worker = true;
-    if (!worker_post(rpc->server->worker, &rpc->job)) {
+    bool slow = rpc->method->kind == RPC_UNARY_LOADER;
+    if (!worker_post(slow ? rpc->server->loader : rpc->server->worker, &rpc->job)) {
         atomic_fetch_sub_explicit(&rpc->server->infers_out, 1, memory_order_release);
         grpc_finish(&rpc->call, GRPC_RESOURCE_EXHAUSTED, SLICE("no thread for the call"));
         rpc->on_worker = false;
@@ -457,6 +458,7 @@ static struct nrd_status *make(struct grpc_server *server,
     NRD_TRY(make_pools(server));
     NRD_TRY(error_to_status(infer_allocator_new(&server->allocator)));
     NRD_TRY(worker_create("grpc-worker", WORKERS, &server->worker));
+    NRD_TRY(worker_create("grpc-load", WORKERS, &server->loader));
     NRD_TRY(make_lanes(server));
     return serve(server);
 }
@@ -562,6 +564,7 @@ void grpc_server_destroy(struct grpc_server *server)
             sleep_ms(1); // the core gives every request back: it was told to cancel them
         }
     }
+    worker_destroy(server->loader);
     worker_destroy(server->worker);
     listener_destroy(server->listener);
     for (unsigned i = 0; i < server->lane_count; i++) {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Loads that take their time, over HTTP, beside requests that need a worker too."""
+"""Loads that take their time, beside requests that need a worker too."""
 
 import gzip
 import json
@@ -7,10 +7,11 @@ import threading
 import time
 
 import pytest
+import tritonclient.grpc as triton
 
 from servers import SLOWDOWN, Server, add_model, identity_config
 
-LOADS = 8  # as many as there are workers
+LOADS = 16  # as many as there are workers for gRPC, twice as many as for HTTP
 # Each load runs a warm-up of three seconds.
 SLOW = """
 parameters { key: "execute_delay_ms" value { string_value: "3000" } }
@@ -23,7 +24,7 @@ def server(tmp_path):
     add_model(tmp_path, "echo", identity_config("echo"))
     for i in range(LOADS):
         add_model(tmp_path, f"slow{i}", identity_config(f"slow{i}", extra=SLOW))
-    with Server("nereid", tmp_path, "--model-control-mode=explicit", "--load-model=echo", "--model-load-thread-count=8") as s:
+    with Server("nereid", tmp_path, "--model-control-mode=explicit", "--load-model=echo", f"--model-load-thread-count={LOADS}") as s:
         yield s
 
 
@@ -45,3 +46,22 @@ def test_loads_do_not_hold_up_compressed_requests(server):
     for thread in threads:
         thread.join()
     assert answers == [200] * LOADS
+
+
+def test_loads_over_grpc_do_not_hold_up_other_calls(server):
+    def load(i):
+        with triton.InferenceServerClient(server.grpc_url) as c:
+            c.load_model(f"slow{i}")
+
+    threads = [threading.Thread(target=load, args=(i,)) for i in range(LOADS)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.5)
+    begun = time.monotonic()
+    with triton.InferenceServerClient(server.grpc_url) as c:
+        assert c.get_model_config("echo").config.name == "echo"
+        states = {m.name: m.state for m in c.get_model_repository_index().models}
+    assert states == {"echo": "READY", **{f"slow{i}": "LOADING" for i in range(LOADS)}}
+    assert time.monotonic() - begun < 1.5 * SLOWDOWN
+    for thread in threads:
+        thread.join()
