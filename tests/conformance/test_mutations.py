@@ -111,6 +111,7 @@ KNOWN = [
     r" -> .*contains an invalid dimension", r" -> .*batch-size must be <=",
     # Of several mistakes in one request each names the first it meets, and the peer walks tensors and parameters in its hash tables' order.
     r"parameter.* -> .*(parameter|for '\w+', expected value)", r"for '\w+', expected value.* -> .*parameter", r"input byte size mismatch.* -> .*data-type is", r"data-type is.* -> .*input byte size mismatch",
+    r"input 'INPUT1'.* -> .*input 'INPUT0'",
 ]
 
 
