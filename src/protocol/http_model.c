@@ -11,7 +11,9 @@
 static const char *name_cstr(struct slice name, char *buffer, struct str *spill)
 {
     if (name.len < NAME_SIZE) {
-        memcpy(buffer, name.ptr, name.len);
+        if (name.len > 0) { // "every model" has no name, not even an empty one
+            memcpy(buffer, name.ptr, name.len);
+        }
         buffer[name.len] = '\0';
         return buffer;
     }
