@@ -83,7 +83,7 @@ def back_to_normal(server):
         time.sleep(0.05)
     assert now[0] <= fds + 2, f"{now[0]} descriptors, {fds} before"
     assert now[1] <= threads + 4, f"{now[1]} threads, {threads} before"
-    assert now[2] <= memory + 96, f"{now[2]:.0f} MB, {memory:.0f} before"
+    assert now[2] <= memory + 96 * SLOWDOWN, f"{now[2]:.0f} MB, {memory:.0f} before"
 
 
 def dial(port):
