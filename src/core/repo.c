@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -16,6 +17,7 @@
 #include "proto/message.h"
 
 #define FILE_PREFIX "file:"
+enum { LINKS_FOLLOWED = 2 };
 
 // ---- repositories ---------------------------------------------------------------------------------------------------
 
@@ -278,8 +280,15 @@ static struct nrd_status *localize(const struct repo_look *look, struct repo_fil
 
 // ---- one model ------------------------------------------------------------------------------------------------------
 
-// The newest time of anything in `path`; 0 if it cannot be told, which counts as not modified.
-static int64_t newest(const char *path)
+static bool is_link(const char *path)
+{
+    struct stat found;
+    return lstat(path, &found) == 0 && S_ISLNK(found.st_mode);
+}
+
+// The newest time of anything in `path`; 0 if it cannot be told, which counts as not modified. Directories are entered through
+// `links` symbolic links on the way down at most: a model's files may lie elsewhere, a link to a directory above has no end.
+static int64_t newest(const char *path, unsigned links)
 {
     struct file_info info;
     struct nrd_status *status = file_stat(path, &info);
@@ -300,7 +309,8 @@ static int64_t newest(const char *path)
     }
     for (size_t i = 0; i < list.count; i++) {
         char *child = path_join(path, list.names[i]);
-        int64_t at = child == NULL ? 0 : newest(child);
+        bool link = child != NULL && is_link(child);
+        int64_t at = child == NULL || (link && links == 0) ? 0 : newest(child, links - link);
         time = at > time ? at : time;
         mem_free(child);
     }
@@ -357,7 +367,7 @@ static struct nrd_status *read_model(const struct repo_look *look, struct repo_m
         return status_no_memory();
     }
     if (look->directory != NULL) {
-        model->modified_ns = newest(directory);
+        model->modified_ns = newest(directory, LINKS_FOLLOWED);
         model->unmodified = look->has_previous && model->modified_ns <= look->previous_ns;
     }
     NRD_TRY(read_override(look, &model->config));

@@ -4,10 +4,12 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -212,6 +214,25 @@ static void change_is_seen_by_the_newest_time(void **state)
     mem_free(directory);
 }
 
+// Twelve links to the directory they are in: followed without end, that is more paths than can be walked.
+static void links_to_above_are_not_followed_for_ever(void **state)
+{
+    (void)state;
+    make("m/1/deep", NULL);
+    make("m/config.pbtxt", config_text);
+    char *directory = in_root("m");
+    for (int i = 0; i < 12; i++) {
+        char link[512];
+        snprintf(link, sizeof(link), "%s/loop%d", directory, i);
+        assert_int_equal(symlink(".", link), 0);
+    }
+    struct repo_model model = {0};
+    assert_null(look("m", directory, false, false, 0, NULL, 0, &model));
+    assert_true(model.modified_ns > 0);
+    repo_model_fini(&model);
+    mem_free(directory);
+}
+
 static void bad_models_tell_why(void **state)
 {
     (void)state;
@@ -294,6 +315,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(model_is_found_once_or_not_at_all, set_up, tear_down),
         cmocka_unit_test_setup_teardown(version_policy_selects, set_up, tear_down),
         cmocka_unit_test_setup_teardown(change_is_seen_by_the_newest_time, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(links_to_above_are_not_followed_for_ever, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(bad_models_tell_why, set_up, tear_down),
         cmocka_unit_test_setup_teardown(files_of_a_load_live_as_long_as_they_are_used, set_up,
                                         tear_down),
