@@ -94,6 +94,7 @@ def test_fate_of_the_queued(twins, name):
     twins.note(name, found)
     wrong, twins.differences[before:] = twins.differences[before:], []
     assert not wrong, "\n".join(wrong)
+    twins.counted()
     twins.http(f"{name}_stats", "GET", f"/v2/models/{name}/stats")
     failures = {which: {"body": sorted(line for line in server.metrics().splitlines()
                                        if line.startswith("nv_inference_request_failure") and f'model="{name}"' in line)}

@@ -4,7 +4,6 @@
 import concurrent.futures
 import json
 import re
-import time
 
 import pytest
 from tritonclient.grpc import service_pb2 as pb
@@ -97,7 +96,7 @@ def test_good_and_bad_requests(start):
         statistics(t, "before", "plain", "batched")
         metrics(t, "before_metrics")
         traffic(t)
-        time.sleep(0.2)  # counters follow the reply
+        t.counted()
         statistics(t, "after", "plain", "batched", "pair", "tagged", "versions")
         t.http("version", "GET", "/v2/models/versions/versions/2/stats")
         metrics(t, "after_metrics")
@@ -107,7 +106,7 @@ def test_good_and_bad_requests(start):
 def test_families_of_the_metrics(start, setting):
     with start(repository, f"--metrics-config={setting}") as t:
         traffic(t)
-        time.sleep(0.2)
+        t.counted()
         metrics(t, "metrics")
 
 
@@ -148,6 +147,6 @@ def test_the_batch_that_a_held_scheduler_makes(start, count):
 
     with start(make, env={"TRITONSERVER_DELAY_SCHEDULER": str(count)}) as t:
         t.note("replies", {which: {"body": at_once(server, "m", count)} for which, server in t.servers.items()})
-        time.sleep(0.2)
+        t.counted()
         statistics(t, "batches", "m")
         metrics(t, "metrics")

@@ -172,6 +172,16 @@ class Twins:
         while len(ready()) > 1 and time.monotonic() < end:
             time.sleep(0.05)
 
+    def counted(self, seconds=5):
+        """Until both count the same successes, for counters follow the reply; what still differs then is for the test."""
+        def successes(server):
+            stats = json.loads(server.request("GET", "/v2/models/stats")[3])["model_stats"]
+            return [(s["name"], s["version"], s["inference_stats"]["success"]["count"]) for s in stats]
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and len({str(successes(server)) for server in self.servers.values()}) > 1:
+            time.sleep(0.05)
+        time.sleep(0.1)
+
     def both_until(self, condition, seconds=20):
         """Until condition(server) holds for each; for what a server does by itself."""
         end = time.monotonic() + seconds
