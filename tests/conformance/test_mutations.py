@@ -145,7 +145,8 @@ def change_call(rng, request):
     elif kind == 7:
         del request.inputs[rng.randrange(len(request.inputs))]
     elif kind == 8:
-        getattr(tensor.contents, rng.choice(["fp32_contents", "int_contents", "uint_contents", "bool_contents", "fp64_contents", "int64_contents"])).append(1)
+        field = rng.choice(["fp32", "int", "uint", "bool", "fp64", "int64"])
+        getattr(tensor.contents, f"{field}_contents").append(1)
     elif kind == 9:
         request.outputs.add(name=rng.choice(["OUTPUT0", "OUTPUT1", "", "NOPE"]))
     elif kind == 10:
@@ -241,6 +242,7 @@ def test_grpc(pair):
         theirs = pair.theirs(lambda server: call(server, request))
         codes[mine[0]] = codes.get(mine[0], 0) + 1
         if theirs is not None and mine != theirs and not known(theirs, mine):
-            wrong.append(f"{i} grpc\n  sent   {text_format.MessageToString(request, as_one_line=True)!r}\n  nereid {mine}\n  peer   {theirs}")
+            sent = text_format.MessageToString(request, as_one_line=True)
+            wrong.append(f"{i} grpc\n  sent   {sent!r}\n  nereid {mine}\n  peer   {theirs}")
     assert not wrong, f"{len(wrong)} of {COUNT} ({codes}, {pair.deaths} ended the peer)\n" + "\n".join(wrong)
     assert len(codes) >= 3 and pair.nereid.alive()

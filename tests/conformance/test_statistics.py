@@ -23,7 +23,7 @@ def repository(root):
     add_model(root, "tagged", identity_config(
         "tagged", extra='metric_tags { key: "team" value: "imaging" }\nmetric_tags { key: "a" value: "x\\"y\\\\z" }\n'))
     add_model(root, "versions", identity_config("versions", extra="version_policy { all {} }\n"), versions=("1", "2"))
-    add_model(root, "broken_labels", identity_config("broken_labels"))
+    add_model(root, "untouched", identity_config("untouched"))
 
 
 @pytest.fixture
