@@ -425,8 +425,8 @@ def test_metrics_come_and_go_with_the_model(front, repo):
     with start(front, repo, "--model-control-mode=explicit", "--load-model=m") as server:
         labels = '_team="x\\"y",model="m",version="1"'
         infer(server, "m", [1])
+        assert until(lambda: f"nv_inference_request_success{{{labels}}} 1\n" in server.metrics())  # counted after the answer
         text = server.metrics()
-        assert f"nv_inference_request_success{{{labels}}} 1\n" in text
         for reason in ("OTHER", "BACKEND", "CANCELED", "REJECTED"):
             assert f'nv_inference_request_failure{{_team="x\\"y",model="m",reason="{reason}",version="1"}} 0\n' in text
         assert "# TYPE nv_cpu_memory_total_bytes gauge" in text
