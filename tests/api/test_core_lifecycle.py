@@ -413,9 +413,12 @@ def test_statistics_of_unknown_models(front, repo):
         status, text = get(server, "/v2/models/m/versions/4/stats")
         assert (status, error_of(text)) == (400, "requested model version is not available for model 'm'")
         infer(server, "m", [1, 2])
+
+        def counts():  # of what was answered, a moment after the answer
+            stats = json.loads(get(server, "/v2/models/stats")[1])["model_stats"]
+            return [(s["name"], s["version"], s["inference_count"], s["execution_count"]) for s in stats]
+        assert until(lambda: counts() == [("m", "1", 1, 1)]), counts()
         stats = json.loads(get(server, "/v2/models/stats")[1])["model_stats"]
-        assert [(s["name"], s["version"], s["inference_count"], s["execution_count"]) for s in stats] == [
-            ("m", "1", 1, 1)]
         assert list(stats[0]["inference_stats"]) == ["success", "fail", "queue", "compute_input", "compute_infer",
                                                      "compute_output", "cache_hit", "cache_miss"]
 
