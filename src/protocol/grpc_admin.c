@@ -645,7 +645,7 @@ static void pack_log_settings(struct grpc_server *server, struct rpc_answer *ans
         values[i] = (setting_value)INFERENCE__LOG_SETTINGS_RESPONSE__SETTING_VALUE__INIT;
         values[i].parameter_choice_case =
             INFERENCE__LOG_SETTINGS_RESPONSE__SETTING_VALUE__PARAMETER_CHOICE_BOOL_PARAM;
-        entries[i] = (setting_entry)INFERENCE__LOG_SETTINGS_RESPONSE__SETTINGS_ENTRY__INIT;
+        inference__log_settings_response__settings_entry__init(&entries[i]);
         entries[i].key = (char *)(uintptr_t)names[i];
         entries[i].value = &values[i];
         list[i] = &entries[i];

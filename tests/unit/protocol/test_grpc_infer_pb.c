@@ -65,24 +65,26 @@ static void everything_is_read_and_terminated(void **state)
     (void)state;
     char names[][8] = {"m", "2", "id", "IN", "FP32", "OUT", "key", "text", "p"};
     int64_t shape[] = {1, -1, INT64_C(1) << 40};
-    Inference__InferParameter text = INFERENCE__INFER_PARAMETER__INIT;
+    Inference__InferParameter text;
+    inference__infer_parameter__init(&text);
     text.parameter_choice_case = INFERENCE__INFER_PARAMETER__PARAMETER_CHOICE_STRING_PARAM;
     text.string_param = names[7];
-    Inference__InferParameter negative = INFERENCE__INFER_PARAMETER__INIT;
+    Inference__InferParameter negative;
+    inference__infer_parameter__init(&negative);
     negative.parameter_choice_case = INFERENCE__INFER_PARAMETER__PARAMETER_CHOICE_INT64_PARAM;
     negative.int64_param = -5;
-    Inference__ModelInferRequest__ParametersEntry entry =
-        INFERENCE__MODEL_INFER_REQUEST__PARAMETERS_ENTRY__INIT;
+    Inference__ModelInferRequest__ParametersEntry entry;
+    inference__model_infer_request__parameters_entry__init(&entry);
     entry.key = names[6];
     entry.value = &text;
     Inference__ModelInferRequest__ParametersEntry *entries[] = {&entry};
-    Inference__ModelInferRequest__InferInputTensor__ParametersEntry in_entry =
-        INFERENCE__MODEL_INFER_REQUEST__INFER_INPUT_TENSOR__PARAMETERS_ENTRY__INIT;
+    Inference__ModelInferRequest__InferInputTensor__ParametersEntry in_entry;
+    inference__model_infer_request__infer_input_tensor__parameters_entry__init(&in_entry);
     in_entry.key = names[8];
     in_entry.value = &negative;
     Inference__ModelInferRequest__InferInputTensor__ParametersEntry *in_entries[] = {&in_entry};
-    Inference__ModelInferRequest__InferInputTensor input =
-        INFERENCE__MODEL_INFER_REQUEST__INFER_INPUT_TENSOR__INIT;
+    Inference__ModelInferRequest__InferInputTensor input;
+    inference__model_infer_request__infer_input_tensor__init(&input);
     input.name = names[3];
     input.datatype = names[4];
     input.n_shape = 3;
@@ -91,12 +93,13 @@ static void everything_is_read_and_terminated(void **state)
     input.parameters = in_entries;
     Inference__ModelInferRequest__InferInputTensor *inputs[] = {&input, &input, &input,
                                                                 &input, &input, &input};
-    Inference__ModelInferRequest__InferRequestedOutputTensor output =
-        INFERENCE__MODEL_INFER_REQUEST__INFER_REQUESTED_OUTPUT_TENSOR__INIT;
+    Inference__ModelInferRequest__InferRequestedOutputTensor output;
+    inference__model_infer_request__infer_requested_output_tensor__init(&output);
     output.name = names[5];
     Inference__ModelInferRequest__InferRequestedOutputTensor *outputs[] = {&output};
     ProtobufCBinaryData raw = {4, (uint8_t *)names[0]};
-    Inference__ModelInferRequest q = INFERENCE__MODEL_INFER_REQUEST__INIT;
+    Inference__ModelInferRequest q;
+    inference__model_infer_request__init(&q);
     q.model_name = names[0];
     q.model_version = names[1];
     q.id = names[2];
