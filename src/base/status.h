@@ -11,23 +11,7 @@
 #include <stdarg.h>
 #include <stdbool.h>
 
-// The first seven after OK are Triton's error codes, shifted by one (TRITONSERVER_Error_Code + 1).
-enum nrd_code {
-    NRD_OK = 0,
-    NRD_UNKNOWN,
-    NRD_INTERNAL,
-    NRD_NOT_FOUND,
-    NRD_INVALID_ARG,
-    NRD_UNAVAILABLE,
-    NRD_UNSUPPORTED,
-    NRD_ALREADY_EXISTS,
-    NRD_CANCELLED,
-};
-
-struct nrd_status;
-
-#define NRD_MUST_USE __attribute__((warn_unused_result))
-#define NRD_PRINTF(fmt, first) __attribute__((format(printf, fmt, first)))
+#include "nereid/types.h"
 
 // Makes a status; `code` must not be NRD_OK. Returns owned; never NULL: when memory is out, it is the
 // static "out of memory" status, which status_free() leaves alone. Thread: any.
@@ -57,14 +41,5 @@ const char *code_name(enum nrd_code code);
 // HTTP status number (200, 400, 404, 500, 501, 503) and gRPC status number (0..16).
 int code_http(enum nrd_code code);
 int code_grpc(enum nrd_code code);
-
-// Returns early with the status of `expression`, for places where nothing is held.
-#define NRD_TRY(expression)                                                                        \
-    do {                                                                                           \
-        struct nrd_status *nrd_try_status_ = (expression);                                         \
-        if (nrd_try_status_ != NULL) {                                                             \
-            return nrd_try_status_;                                                                \
-        }                                                                                          \
-    } while (0)
 
 #endif

@@ -7,20 +7,20 @@
 enum { BUFFER_ALIGN = 64, BUFFER_HEAD = 64 };
 _Static_assert(sizeof(struct tensor_buffer) <= BUFFER_HEAD, "a head is one cache line");
 
-const char *memory_kind_name(enum memory_kind kind)
+const char *memory_kind_name(enum nrd_memory kind)
 {
     switch (kind) {
-    case MEMORY_CPU:
+    case NRD_MEMORY_CPU:
         return "CPU";
-    case MEMORY_PINNED:
+    case NRD_MEMORY_PINNED:
         return "CPU_PINNED";
-    case MEMORY_GPU:
+    case NRD_MEMORY_GPU:
         return "GPU";
     }
     return "<invalid>";
 }
 
-static void buffer_setup(struct tensor_buffer *b, void *data, size_t size, enum memory_kind kind,
+static void buffer_setup(struct tensor_buffer *b, void *data, size_t size, enum nrd_memory kind,
                          int64_t device_id)
 {
     b->data = data;
@@ -39,12 +39,12 @@ struct tensor_buffer *buffer_create(size_t size)
     }
     struct tensor_buffer *b = mem_aligned(BUFFER_ALIGN, BUFFER_HEAD + size);
     if (b != NULL) {
-        buffer_setup(b, (char *)b + BUFFER_HEAD, size, MEMORY_CPU, 0);
+        buffer_setup(b, (char *)b + BUFFER_HEAD, size, NRD_MEMORY_CPU, 0);
     }
     return b;
 }
 
-struct tensor_buffer *buffer_wrap(void *data, size_t size, enum memory_kind kind, int64_t device_id,
+struct tensor_buffer *buffer_wrap(void *data, size_t size, enum nrd_memory kind, int64_t device_id,
                                   buffer_release_fn release, void *release_arg)
 {
     struct tensor_buffer *b = mem_alloc(sizeof(*b));

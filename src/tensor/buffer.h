@@ -8,14 +8,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// In the numbering of TRITONSERVER_MemoryType.
-enum memory_kind {
-    MEMORY_CPU,
-    MEMORY_PINNED, // of the host, locked for copies by devices
-    MEMORY_GPU,
-};
+#include "nereid/types.h"
+
 const char *
-memory_kind_name(enum memory_kind kind); // "CPU", "CPU_PINNED", "GPU", as Triton prints them
+memory_kind_name(enum nrd_memory kind); // "CPU", "CPU_PINNED", "GPU", as Triton prints them
 
 typedef void (*buffer_release_fn)(void *data, size_t size, void *arg);
 
@@ -23,7 +19,7 @@ struct tensor_buffer {
     void *data;
     size_t size;
     int64_t device_id; // of the GPU, or of the NUMA node
-    enum memory_kind kind;
+    enum nrd_memory kind;
     _Atomic uint32_t references;
     buffer_release_fn release; // NULL: nothing to release
     void *release_arg;
@@ -33,7 +29,7 @@ struct tensor_buffer {
 struct tensor_buffer *buffer_create(size_t size) __attribute__((warn_unused_result));
 // A buffer over memory of someone else: takes `data`, which `release` (may be NULL: borrows) gets back at the last unref.
 // On failure (NULL) `data` stays the caller's. Thread: any.
-struct tensor_buffer *buffer_wrap(void *data, size_t size, enum memory_kind kind, int64_t device_id,
+struct tensor_buffer *buffer_wrap(void *data, size_t size, enum nrd_memory kind, int64_t device_id,
                                   buffer_release_fn release, void *release_arg)
     __attribute__((warn_unused_result));
 // Shares; returns `b`. Thread: any.

@@ -46,8 +46,8 @@ static enum nrd_dtype from_dl_type(struct dl_type type)
 static struct dl_device to_dl_device(const struct tensor_buffer *buffer)
 {
     static const int32_t kinds[] = {
-        [MEMORY_CPU] = DL_CPU, [MEMORY_PINNED] = DL_CUDA_HOST, [MEMORY_GPU] = DL_CUDA};
-    int32_t id = buffer->kind == MEMORY_GPU ? (int32_t)buffer->device_id : 0;
+        [NRD_MEMORY_CPU] = DL_CPU, [NRD_MEMORY_PINNED] = DL_CUDA_HOST, [NRD_MEMORY_GPU] = DL_CUDA};
+    int32_t id = buffer->kind == NRD_MEMORY_GPU ? (int32_t)buffer->device_id : 0;
     return (struct dl_device){.device_type = kinds[buffer->kind], .device_id = id};
 }
 
@@ -121,19 +121,19 @@ static bool is_dense(const struct dl_tensor *t)
     return true;
 }
 
-static bool from_dl_device(struct dl_device device, enum memory_kind *kind, int64_t *id)
+static bool from_dl_device(struct dl_device device, enum nrd_memory *kind, int64_t *id)
 {
     *id = 0;
     switch (device.device_type) {
     case DL_CPU:
-        *kind = MEMORY_CPU;
+        *kind = NRD_MEMORY_CPU;
         return true;
     case DL_CUDA_HOST:
-        *kind = MEMORY_PINNED;
+        *kind = NRD_MEMORY_PINNED;
         return true;
     case DL_CUDA:
     case DL_CUDA_MANAGED:
-        *kind = MEMORY_GPU;
+        *kind = NRD_MEMORY_GPU;
         *id = device.device_id;
         return true;
     default:
@@ -155,7 +155,7 @@ struct nrd_status *dlpack_import(struct dl_managed_tensor_versioned *tensor,
                                  struct dlpack_view *view)
 {
     const struct dl_tensor *t = &tensor->tensor;
-    enum memory_kind kind;
+    enum nrd_memory kind;
     int64_t id;
     size_t bytes;
     if (tensor->version.major != DLPACK_MAJOR) {

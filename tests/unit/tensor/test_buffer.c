@@ -18,7 +18,7 @@ static void buffer_is_aligned_and_the_hosts(void **state)
     assert_int_equal((uintptr_t)b->data % 64, 0);
     memset(b->data, 1, 1000);
     assert_int_equal(b->size, 1000);
-    assert_int_equal(b->kind, MEMORY_CPU);
+    assert_int_equal(b->kind, NRD_MEMORY_CPU);
     assert_true(buffer_is_writable(b));
     assert_ptr_equal(buffer_ref(b), b);
     assert_false(buffer_is_writable(b));
@@ -40,17 +40,18 @@ static void buffer_wrap_releases_once(void **state)
 {
     (void)state;
     int released = 0;
-    struct tensor_buffer *b = buffer_wrap(&released, 10, MEMORY_GPU, 3, count_release, &released);
+    struct tensor_buffer *b =
+        buffer_wrap(&released, 10, NRD_MEMORY_GPU, 3, count_release, &released);
     assert_int_equal(b->device_id, 3);
     buffer_ref(b);
     buffer_unref(b);
     assert_int_equal(released, 0);
     buffer_unref(b);
     assert_int_equal(released, 1);
-    b = buffer_wrap(&released, 10, MEMORY_PINNED, 0, NULL, NULL);
+    b = buffer_wrap(&released, 10, NRD_MEMORY_PINNED, 0, NULL, NULL);
     buffer_unref(b);
     mem_fail_after(1);
-    assert_null(buffer_wrap(&released, 10, MEMORY_CPU, 0, count_release, &released));
+    assert_null(buffer_wrap(&released, 10, NRD_MEMORY_CPU, 0, count_release, &released));
     mem_fail_after(1);
     assert_null(buffer_create(10));
     assert_int_equal(released, 1);
@@ -70,7 +71,8 @@ static void buffer_is_shared_by_threads(void **state)
     (void)state;
     int released = 0;
     struct thread threads[3];
-    struct tensor_buffer *b = buffer_wrap(&released, 10, MEMORY_CPU, 0, count_release, &released);
+    struct tensor_buffer *b =
+        buffer_wrap(&released, 10, NRD_MEMORY_CPU, 0, count_release, &released);
     for (int i = 0; i < 3; i++) {
         assert_null(thread_start(&threads[i], "share", 0, share, buffer_ref(b)));
     }
@@ -84,10 +86,10 @@ static void buffer_is_shared_by_threads(void **state)
 static void memory_kinds_have_tritons_names(void **state)
 {
     (void)state;
-    assert_string_equal(memory_kind_name(MEMORY_CPU), "CPU");
-    assert_string_equal(memory_kind_name(MEMORY_PINNED), "CPU_PINNED");
-    assert_string_equal(memory_kind_name(MEMORY_GPU), "GPU");
-    assert_string_equal(memory_kind_name((enum memory_kind)9), "<invalid>");
+    assert_string_equal(memory_kind_name(NRD_MEMORY_CPU), "CPU");
+    assert_string_equal(memory_kind_name(NRD_MEMORY_PINNED), "CPU_PINNED");
+    assert_string_equal(memory_kind_name(NRD_MEMORY_GPU), "GPU");
+    assert_string_equal(memory_kind_name((enum nrd_memory)9), "<invalid>");
 }
 
 int main(void)

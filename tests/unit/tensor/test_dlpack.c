@@ -115,7 +115,7 @@ static void dlpack_import_refuses_what_it_cannot_hold(void **state)
     struct dlpack_view view;
     deleted = 0;
     assert_null(dlpack_import(&t, &view));
-    assert_int_equal(view.buffer->kind, MEMORY_GPU);
+    assert_int_equal(view.buffer->kind, NRD_MEMORY_GPU);
     assert_int_equal(view.buffer->device_id, 2);
     assert_int_equal(view.buffer->size, 16);
     assert_int_equal(view.offset, 4);
@@ -162,7 +162,7 @@ static void dlpack_strides_of_single_elements_do_not_count(void **state)
                                                        .strides = strides}};
     struct dlpack_view view;
     assert_null(dlpack_import(&t, &view));
-    assert_int_equal(view.buffer->kind, MEMORY_PINNED);
+    assert_int_equal(view.buffer->kind, NRD_MEMORY_PINNED);
     buffer_unref(view.buffer);
     shape[1] = 0;
     strides[1] = 5;
