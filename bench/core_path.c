@@ -32,6 +32,7 @@ static struct fixture fixture;
 static struct client client;
 static TRITONSERVER_ResponseAllocator *allocator;
 static _Atomic uint64_t executes;
+static bool here; // the client lends its thread
 
 static TRITONSERVER_Error *allocate(TRITONSERVER_ResponseAllocator *self, const char *name,
                                     size_t byte_size, TRITONSERVER_MemoryType type, int64_t id,
@@ -106,8 +107,14 @@ static void send(struct call *call)
                                                  TRITONSERVER_MEMORY_CPU, 0);
     TRITONSERVER_InferenceRequestSetReleaseCallback(request, on_release, call);
     TRITONSERVER_InferenceRequestSetResponseCallback(request, allocator, call, on_response, call);
+    if (here) {
+        nereid_cork();
+    }
     fixture_check((struct nrd_status *)TRITONSERVER_ServerInferAsync(
         (TRITONSERVER_Server *)&fixture, request, NULL));
+    if (here) {
+        nereid_uncork_here();
+    }
 }
 
 static void answer(TRITONBACKEND_Request *request)
@@ -189,7 +196,7 @@ static void measure(const char *what, unsigned concurrency, uint64_t count)
     run(concurrency, count);
     wall = clock_now_ns() - wall;
     cpu = cpu_ns() - cpu;
-    printf("%-8s c=%-3u %9.0f requests/s  %6.0f CPU ns/request  %.3f executes/request  %llu "
+    printf("%-13s c=%-3u %9.0f requests/s  %6.0f CPU ns/request  %.3f executes/request  %llu "
            "allocations\n",
            what, concurrency, (double)count * 1e9 / (double)wall, (double)cpu / (double)count,
            (double)atomic_load(&executes) / (double)count, (unsigned long long)(mem_count() - mem));
@@ -214,6 +221,9 @@ int main(int argc, char **argv)
         for (unsigned i = 0; i < sizeof(concurrency) / sizeof(concurrency[0]); i++) {
             measure(dynamic == 1 ? "dynamic" : "direct", concurrency[i], count);
         }
+        here = true;
+        measure(dynamic == 1 ? "dynamic, here" : "direct, here", 1, count);
+        here = false;
         fixture_stop(&fixture);
     }
     TRITONSERVER_ResponseAllocatorDelete(allocator);

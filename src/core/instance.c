@@ -9,6 +9,9 @@
 //   +--> run jobs --> any instance active? --yes--> execute --+
 //   |                     | no, or nothing queued             |
 //   +---- woken ---- flush, park <----------------------------+
+//
+// While an executor is parked, a thread that would only wait for it may lend itself (nereid_uncork_here): whoever holds
+// `drive` is the executor.
 #include "core/instance.h"
 
 #include <string.h>
@@ -24,6 +27,8 @@
 #define DEFER_EXECUTES 8u
 #define DEFER_SHORT_NS 20000u
 #define DEFER_MAX 16u
+// A lender runs at most this many batches: what is queued behind its own is not its business for ever.
+#define LEND_EXECUTES 4u
 
 struct job {
     struct nrd_status *(*fn)(struct instance *instance);
@@ -46,15 +51,17 @@ struct executor {
     struct seat seat;
     struct thread thread;
     struct model *model;
+    pthread_mutex_t drive; // held by whoever runs it: its thread while not parked, or a lender
+    bool lendable;         // set before the first instance is active
     pthread_mutex_t mutex; // the jobs
     struct job *jobs;
     _Atomic bool has_jobs;
-    bool stop;               // its own
-    struct instance *active; // those that take requests, in a ring by instance.next; its own
-    unsigned active_count;   // its own
-    unsigned users;          // instances, active or not; the loader's
-    struct request **batch;
-    struct deferred deferred;
+    bool stop;                // its own
+    struct instance *active;  // those that take requests, in a ring by instance.next; the driver's
+    unsigned active_count;    // the driver's
+    unsigned users;           // instances, active or not; the loader's
+    struct request **batch;   // the driver's
+    struct deferred deferred; // the driver's
 };
 
 static _Thread_local struct executor *current_executor;
@@ -139,33 +146,73 @@ static void run_jobs(struct executor *executor)
     }
 }
 
+// Takes a batch and executes it. False: nothing was queued, and the seat is idle until `*deadline_ns` (0: until woken).
+// Thread: the driver.
+static bool drive(struct executor *executor, uint64_t *deadline_ns)
+{
+    *deadline_ns = 0;
+    uint32_t count = 0;
+    if (executor->active != NULL) {
+        count = scheduler_take(executor->model->scheduler, &executor->seat, executor->batch,
+                               deadline_ns);
+    }
+    if (count == 0) {
+        return false;
+    }
+    struct instance *instance = executor->active;
+    executor->active = instance->next;
+    flush_if_due(executor, instance);
+    instance_execute(instance, executor->batch, count);
+    return true;
+}
+
 static void executor_run(void *arg)
 {
     struct executor *executor = arg;
-    struct scheduler *scheduler = executor->model->scheduler;
     current_executor = executor;
+    pthread_mutex_lock(&executor->drive);
     while (!executor->stop) {
         // Relaxed: the mutex in run_jobs() orders what the job holds, and its post ends with a wake.
         if (atomic_load_explicit(&executor->has_jobs, memory_order_relaxed)) {
             run_jobs(executor);
             continue;
         }
-        uint64_t deadline_ns = 0;
-        uint32_t count = 0;
-        if (executor->active != NULL) {
-            count = scheduler_take(scheduler, &executor->seat, executor->batch, &deadline_ns);
-        }
-        if (count == 0) {
+        uint64_t deadline_ns;
+        if (!drive(executor, &deadline_ns)) {
             flush(executor);
+            pthread_mutex_unlock(&executor->drive);
             parking_wait(&executor->seat.parking, deadline_ns);
-            continue;
+            pthread_mutex_lock(&executor->drive);
         }
-        struct instance *instance = executor->active;
-        executor->active = instance->next;
-        flush_if_due(executor, instance);
-        instance_execute(instance, executor->batch, count);
     }
     flush(executor);
+    pthread_mutex_unlock(&executor->drive);
+}
+
+bool executor_lend(struct seat *seat)
+{
+    struct executor *executor = CONTAINER_OF(seat, struct executor, seat);
+    if (!executor->lendable || pthread_mutex_trylock(&executor->drive) != 0) {
+        return false;
+    }
+    struct executor *own = current_executor;
+    current_executor = executor;
+    uint64_t deadline_ns = 0;
+    bool more = true;
+    for (unsigned i = 0; i < LEND_EXECUTES && more; i++) {
+        // Relaxed: who posts a job wakes the thread, which waits for `drive`.
+        if (atomic_load_explicit(&executor->has_jobs, memory_order_relaxed)) {
+            break;
+        }
+        more = drive(executor, &deadline_ns);
+    }
+    flush(executor);
+    current_executor = own;
+    pthread_mutex_unlock(&executor->drive);
+    if (more || deadline_ns != 0) {
+        parking_wake(&seat->parking);
+    }
+    return true;
 }
 
 // ---- executors ----------------------------------------------------------------------------------
@@ -177,11 +224,12 @@ static void executor_destroy(struct executor *executor)
     }
     thread_join(&executor->thread);
     pthread_mutex_destroy(&executor->mutex);
+    pthread_mutex_destroy(&executor->drive);
     mem_free(executor->batch);
     mem_free(executor);
 }
 
-static struct nrd_status *executor_create(struct model *model, const char *name,
+static struct nrd_status *executor_create(struct model *model, const char *name, bool lendable,
                                           struct executor **executor)
 {
     struct executor *made = mem_calloc(1, sizeof(*made));
@@ -190,7 +238,9 @@ static struct nrd_status *executor_create(struct model *model, const char *name,
     }
     seat_init(&made->seat);
     made->model = model;
+    made->lendable = lendable;
     pthread_mutex_init(&made->mutex, NULL);
+    pthread_mutex_init(&made->drive, NULL);
     made->batch = mem_calloc(scheduler_max_batch(model->scheduler), sizeof(*made->batch));
     struct nrd_status *status = made->batch == NULL
                                     ? status_no_memory()
@@ -381,7 +431,10 @@ static struct nrd_status *bring_up(struct instance *instance, struct instance *c
 {
     instance->executor = shared_executor(instance, existing, existing_count);
     if (instance->executor == NULL) {
-        NRD_TRY(executor_create(instance->model, instance->name, &instance->executor));
+        // A GPU's context is its thread's, and so is where that thread may run.
+        bool lendable = instance->kind != TRITONSERVER_INSTANCEGROUPKIND_GPU &&
+                        instance->cpu_cores[0] == '\0' && instance->numa_node[0] == '\0';
+        NRD_TRY(executor_create(instance->model, instance->name, lendable, &instance->executor));
     }
     instance->executor->users++;
     if (instance->cpu_cores[0] != '\0' || instance->numa_node[0] != '\0') {

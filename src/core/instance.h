@@ -81,6 +81,11 @@ NRD_MUST_USE struct nrd_status *instance_ready(struct instance *instance);
 // Runs the samples of model_warmup on `instance`, on this thread, which is its executor's.
 NRD_MUST_USE struct nrd_status *warmup_run(struct instance *instance);
 
+// Does the work of a parked executor on this thread: its batches, a handful at most, then wakes it if anything is left to do.
+// False, and nothing happens, when it is not parked or must not be left. `seat` was chosen by the scheduler and is not yet
+// woken. Thread: any.
+bool executor_lend(struct seat *seat);
+
 // Gives `batch` to the backend; answers and releases all of it when Execute fails. Thread: its executor.
 void instance_execute(struct instance *instance, struct request *const *batch, uint32_t count);
 

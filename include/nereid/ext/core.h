@@ -27,6 +27,13 @@ __attribute__((visibility("default"))) void nereid_cork(void);
 __attribute__((visibility("default"))) void nereid_uncork(void);
 typedef void (*nereid_cork_fn)(void);
 
+/* Ends a cork like nereid_uncork(), but where a parked executor would be woken, this thread does its work: it runs the
+   executor's batches until its queue is empty or a handful of them are done, and only then returns. A caller that would
+   wait for the answer anyway saves two changes of thread. Executors of GPUs, those bound to processors or memory, and those
+   that are busy are woken as ever. Callbacks of requests and responses may be called from within. Thread: any that may
+   execute a model. */
+__attribute__((visibility("default"))) void nereid_uncork_here(void);
+
 #ifdef __cplusplus
 }
 #endif

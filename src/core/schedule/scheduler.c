@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "core/instance.h"
 #include "core/model.h"
 #include "core/request.h"
 #include "core/response.h"
@@ -371,6 +372,27 @@ void nereid_uncork(void)
 {
     cork.on = false;
     pull_cork();
+}
+
+void nereid_uncork_here(void)
+{
+    cork.on = false;
+    // Others are woken first: they work while this thread does. What is lent may cork again from a callback.
+    unsigned last = cork.count;
+    if (last == 0) {
+        cork.requests = 0;
+        return;
+    }
+    struct scheduler *scheduler = cork.wakes[last - 1].scheduler;
+    struct seat *seat = cork.wakes[last - 1].seat;
+    cork.count = last - 1;
+    pull_cork();
+    if (!executor_lend(seat)) {
+        wake(scheduler, seat);
+        return;
+    }
+    // Release: the seat is not touched after this.
+    atomic_fetch_sub_explicit(&scheduler->wakers, 1, memory_order_release);
 }
 
 // The wake that a request brings. `scheduler` is alive until then: `wakers` says so.

@@ -604,6 +604,51 @@ static void deferred_wake_is_made_up_for_once(void **state)
     assert_int_equal(flushes, 1);
 }
 
+static pthread_t executed_on;
+static TRITONSERVER_Error *noting_thread(TRITONBACKEND_ModelInstance *instance,
+                                         TRITONBACKEND_Request **requests, const uint32_t count)
+{
+    executed_on = pthread_self();
+    return echo(instance, requests, count);
+}
+
+static void infer_here(unsigned i)
+{
+    nereid_cork();
+    infer(i, 1);
+    nereid_uncork_here();
+}
+
+static void parked_executor_lends_its_work_to_the_caller(void **state)
+{
+    (void)state;
+    fixture_start(&fixture, noting_thread, 1);
+    infer(0, 1);
+    await(1);
+    assert_false(pthread_equal(executed_on, pthread_self()));
+    // The executor parks a moment after its answer; from then on the caller does the work.
+    bool here = false;
+    for (unsigned i = 1; i < MAX_REQUESTS && !here; i++) {
+        infer_here(i);
+        await(i + 1);
+        here = pthread_equal(executed_on, pthread_self()) != 0;
+        usleep(1000);
+    }
+    assert_true(here);
+}
+
+static void busy_executor_is_not_lent(void **state)
+{
+    (void)state;
+    gate_open = false;
+    fixture_start(&fixture, echo, 1);
+    infer(0, 1);
+    await_executes(1);
+    infer_here(1); // returns at once: the gate is shut
+    open_gate();
+    await(2);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -624,6 +669,8 @@ int main(void)
         TEST(statistics_have_tritons_fields),
         TEST(steady_state_allocates_nothing),
         TEST(deferred_wake_is_made_up_for_once),
+        TEST(parked_executor_lends_its_work_to_the_caller),
+        TEST(busy_executor_is_not_lent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

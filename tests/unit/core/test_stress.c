@@ -5,6 +5,7 @@
 
 #include <unistd.h>
 
+#include "nereid/ext/core.h"
 #include "tests/unit/core/hot_fixture.h"
 
 enum { CLIENTS = 4, WINDOW = 16, EACH = 3000, FLOATS = 16, BYTES = FLOATS * 4 };
@@ -102,8 +103,15 @@ static bool send(struct client *client, struct slot *slot)
                                                               slot));
     NO_ERROR(TRITONSERVER_InferenceRequestSetPriorityUInt64(request, client->sent % 3));
     atomic_store_explicit(&slot->left, 2, memory_order_release);
+    bool lends = (client - clients) % 2 == 1;
+    if (lends) {
+        nereid_cork();
+    }
     TRITONSERVER_Error *error =
         TRITONSERVER_ServerInferAsync((TRITONSERVER_Server *)&fixture, request, NULL);
+    if (lends) {
+        nereid_uncork_here();
+    }
     if (error == NULL) {
         client->sent++;
         return true;
