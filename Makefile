@@ -33,6 +33,7 @@ ldflags := -pthread $(san) -Wl,-z,relro,-z,now $(asan_cxx) $(LDFLAGS)
 sys_proto := -lprotobuf-c
 sys_net := -levent_core -lnghttp2 -lssl -lcrypto -lz
 sys_protocol := -lz
+sys_graph := -lyaml
 sys_base := -lm -ldl
 
 # ---- folders -> static libraries ------------------------------------------------------------------------------------
@@ -54,6 +55,7 @@ deps_core := config gpu proto tensor base
 deps_net := base
 deps_protocol := net proto base
 deps_client := net proto tensor base
+deps_graph := gpu tensor base
 present = $(filter $(folders),$1)
 libs_for = $(foreach f,$(call present,$1 $(deps_$1)),$(call lib_of,$(f)))
 sys_for = $(foreach f,$1 $(deps_$1),$(sys_$(f)))
@@ -158,8 +160,8 @@ $(B)/tests/tools/%: $(B)/obj/tests/tools/%.o $(call libs_for,protocol) $(call li
 
 # tests/fuzz/fuzz_*.c: LLVMFuzzerTestOneInput; here linked with a main that replays the corpus, under clang for real fuzzing.
 fuzz_names := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
-fuzz_libs := $(foreach f,$(call present,protocol net config proto tensor base),$(call lib_of,$(f)))
-fuzz_sys = $(sys_protocol) $(sys_net) $(sys_proto) $(sys_base)
+fuzz_libs := $(foreach f,$(call present,protocol net graph config proto tensor base),$(call lib_of,$(f)))
+fuzz_sys = $(sys_graph) $(sys_protocol) $(sys_net) $(sys_proto) $(sys_base)
 $(B)/tests/fuzz/fuzz_%: $(B)/obj/tests/fuzz/fuzz_%.o $(B)/obj/tests/fuzz/replay.o $(fuzz_libs) $(core_so)
 	@mkdir -p $(@D)
 	$(q)$(CC) $(ldflags) -o $@ $(filter %.o %.a,$^) -L$(B)/lib -ltritonserver -Wl,-rpath,$(abspath $(B))/lib $(fuzz_sys)

@@ -32,6 +32,7 @@ SYSTEM_ONLY = {
     "nghttp2/": {"src/net"},
     "openssl/": {"src/net"},
     "protobuf-c/": {"src/proto", "src/config", "src/core", "src/protocol", "src/client"},
+    "yaml.h": {"src/graph"},
     "cuda": {"src/gpu", "backends"},
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)
