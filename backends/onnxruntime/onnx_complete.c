@@ -2,13 +2,8 @@
 // Completes a configuration from the model: inputs or outputs that it leaves out, the batch limit,
 // and a dynamic batcher for models that batch. One that names inputs and outputs is left alone. See
 // onnx_model.h.
+#include "backends/common/model_complete.h"
 #include "backends/onnxruntime/onnx_model.h"
-
-static uint32_t array_count(const struct json_node *root, const char *key)
-{
-    const struct json_node *node = json_get(root, key);
-    return node != NULL && node->type == JSON_ARRAY ? node->count : 0;
-}
 
 static bool first_dims_open(const struct onnx_tensors *tensors)
 {
@@ -43,105 +38,36 @@ static TRITONSERVER_Error *choose_batch_limit(const struct onnx_model *m, bool *
     return NULL;
 }
 
-static void write_tensor(struct json_writer *w, const struct onnx_tensor *t, bool batching)
+static void write_tensors(struct json_writer *w, const struct onnx_tensors *tensors, bool batching)
 {
-    json_object_begin(w);
-    json_key(w, "name");
-    json_cstring(w, t->name);
-    json_key(w, "data_type");
-    json_cstring(w, model_data_type_name(t->dtype));
-    uint32_t first = batching ? 1 : 0;
-    bool scalar = t->dim_count <= first;
-    if (scalar && batching) {
-        // A configuration has no empty shape; the model's is kept by a reshape.
-        json_key(w, "reshape");
-        json_object_begin(w);
-        json_key(w, "shape");
-        json_array_begin(w);
-        json_array_end(w);
-        json_object_end(w);
-    }
-    json_key(w, "dims");
-    json_array_begin(w);
-    for (uint32_t i = first; i < t->dim_count; i++) {
-        json_i64(w, t->dims[i]);
-    }
-    if (scalar) {
-        json_i64(w, 1);
-    }
-    json_array_end(w);
-    json_object_end(w);
-}
-
-static void write_tensors(struct json_writer *w, const char *key,
-                          const struct onnx_tensors *tensors, bool batching)
-{
-    json_key(w, key);
-    json_array_begin(w);
     for (uint32_t i = 0; i < tensors->count; i++) {
-        write_tensor(w, &tensors->items[i], batching);
+        const struct onnx_tensor *t = &tensors->items[i];
+        model_write_tensor(w, t->name, t->dtype, t->dims, t->dim_count, batching);
     }
-    json_array_end(w);
 }
 
-// What of the configuration is written anew.
-struct completion {
-    bool inputs;
-    bool outputs;
-    bool dynamic_batching;
-    uint32_t limit;
+struct completing {
+    const struct onnx_model *model;
+    bool batching;
 };
 
-static bool replaced(const struct completion *c, struct slice key)
+static void write_inputs(struct json_writer *w, void *userp)
 {
-    return slice_is(key, "max_batch_size") || (c->inputs && slice_is(key, "input")) ||
-           (c->outputs && slice_is(key, "output"));
+    const struct completing *c = userp;
+    write_tensors(w, &c->model->inputs, c->batching);
 }
 
-static void write_config(struct json_writer *w, const struct onnx_model *m,
-                         const struct completion *c)
+static void write_outputs(struct json_writer *w, void *userp)
 {
-    json_object_begin(w);
-    const struct json_node *key = json_first(m->config.root);
-    for (uint32_t i = 0; i < m->config.root->count; i++) {
-        const struct json_node *value = json_next(key);
-        if (!replaced(c, json_text(key))) {
-            json_key_slice(w, json_text(key));
-            json_write_node(w, value);
-        }
-        key = json_next(value);
-    }
-    json_key(w, "max_batch_size");
-    json_u64(w, c->limit);
-    if (c->inputs) {
-        write_tensors(w, "input", &m->inputs, c->limit > 0);
-    }
-    if (c->outputs) {
-        write_tensors(w, "output", &m->outputs, c->limit > 0);
-    }
-    if (c->dynamic_batching) {
-        json_key(w, "dynamic_batching");
-        json_object_begin(w);
-        json_object_end(w);
-    }
-    json_object_end(w);
-}
-
-static TRITONSERVER_Error *hand_over(TRITONBACKEND_Model *handle, const struct str *json)
-{
-    BACKEND_TRY(backend_error(str_status(json)));
-    TRITONSERVER_Message *message = NULL;
-    BACKEND_TRY(TRITONSERVER_MessageNewFromSerializedJson(&message, str_cstr(json), json->len));
-    TRITONSERVER_Error *error = TRITONBACKEND_ModelSetConfig(handle, 1, message);
-    backend_log_error(TRITONSERVER_MessageDelete(message), "failed to free the configuration");
-    return error;
+    const struct completing *c = userp;
+    write_tensors(w, &c->model->outputs, c->batching);
 }
 
 TRITONSERVER_Error *onnx_complete(struct onnx_model *m, TRITONBACKEND_Model *handle, bool *changed)
 {
     const struct json_node *root = m->config.root;
-    uint32_t inputs = array_count(root, "input") + array_count(root, "batch_input");
-    uint32_t outputs = array_count(root, "output");
+    uint32_t inputs = model_array_count(root, "input") + model_array_count(root, "batch_input");
+    uint32_t outputs = model_array_count(root, "output");
     *changed = false;
     if (inputs > 0 && outputs > 0) {
         BACKEND_LOG(VERBOSE,
@@ -150,17 +76,19 @@ TRITONSERVER_Error *onnx_complete(struct onnx_model *m, TRITONBACKEND_Model *han
                     m->config.name);
         return NULL;
     }
-    struct completion c = {.inputs = inputs == 0, .outputs = outputs == 0};
     bool batches = false;
-    BACKEND_TRY(choose_batch_limit(m, &batches, &c.limit));
-    c.dynamic_batching = batches && c.limit > 1 && json_get(root, "sequence_batching") == NULL &&
-                         json_get(root, "dynamic_batching") == NULL;
-    struct str json = STR_INIT;
-    struct json_writer w;
-    json_begin(&w, &json);
-    write_config(&w, m, &c);
-    TRITONSERVER_Error *error = hand_over(handle, &json);
-    str_fini(&json);
-    *changed = error == NULL;
-    return error;
+    uint32_t limit = 0;
+    BACKEND_TRY(choose_batch_limit(m, &batches, &limit));
+    struct completing userp = {m, limit > 0};
+    struct model_completion c = {
+        .write_inputs = inputs == 0 ? write_inputs : NULL,
+        .write_outputs = outputs == 0 ? write_outputs : NULL,
+        .userp = &userp,
+        .max_batch_size = limit,
+        .dynamic_batching = batches && limit > 1 && json_get(root, "sequence_batching") == NULL &&
+                            json_get(root, "dynamic_batching") == NULL,
+    };
+    BACKEND_TRY(model_complete(handle, &m->config, &c));
+    *changed = true;
+    return NULL;
 }

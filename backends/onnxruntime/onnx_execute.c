@@ -11,20 +11,6 @@
 
 #include "base/mem.h"
 
-void *scratch_reserve(struct scratch *s, size_t size)
-{
-    enum { ALIGNMENT = 64 };
-    if (size > s->capacity) {
-        mem_free(s->ptr);
-        s->capacity = 0;
-        s->ptr = mem_aligned(ALIGNMENT, size);
-        if (s->ptr != NULL) {
-            s->capacity = size;
-        }
-    }
-    return s->ptr;
-}
-
 // ---- instances ----
 
 TRITONSERVER_Error *onnx_instance_create(struct onnx_model *model,
@@ -59,7 +45,7 @@ void onnx_instance_destroy(struct onnx_instance *instance)
         return;
     }
     for (uint32_t i = 0; instance->inputs != NULL && i < instance->input_max; i++) {
-        mem_free(instance->inputs[i].ptr);
+        scratch_fini(&instance->inputs[i]);
     }
     mem_free(instance->inputs);
     mem_free(instance->input_names);
@@ -67,8 +53,8 @@ void onnx_instance_destroy(struct onnx_instance *instance)
     mem_free(instance->outputs);
     mem_free(instance->output_names);
     mem_free(instance->output_values);
-    mem_free(instance->text.ptr);
-    mem_free(instance->offsets.ptr);
+    scratch_fini(&instance->text);
+    scratch_fini(&instance->offsets);
     batch_fini(&instance->batch);
     mem_free(instance);
 }
@@ -116,78 +102,11 @@ TRITONSERVER_Error *onnx_wrap(struct onnx_instance *s, const void *data, uint64_
                                             dim_count, element, value));
 }
 
-// The bytes that an input's shape calls for; an error if it has another number of them.
-static TRITONSERVER_Error *input_size(const struct batch_input *in, uint64_t *size)
-{
-    int64_t elements = 0;
-    uint64_t element_size = TRITONSERVER_DataTypeByteSize(in->dtype);
-    if (!model_shape_elements(in->dims, in->dim_count, &elements) ||
-        __builtin_mul_overflow((uint64_t)elements, element_size, size)) {
-        return backend_error_new(TRITONSERVER_ERROR_INVALID_ARG,
-                                 "input '%s' has a shape that is negative or too large", in->name);
-    }
-    if (*size != in->byte_size) {
-        return backend_error_new(TRITONSERVER_ERROR_INVALID_ARG,
-                                 "input '%s' has %llu bytes, its shape needs %llu", in->name,
-                                 (unsigned long long)in->byte_size, (unsigned long long)*size);
-    }
-    return NULL;
-}
-
-// How an input of the given element size must be aligned to be used where it lies.
+// How memory of the given element type must be aligned for the run to write to it.
 static size_t needed_alignment(TRITONSERVER_DataType dtype)
 {
     size_t size = TRITONSERVER_DataTypeByteSize(dtype);
     return size == 0 ? 1 : size;
-}
-
-// One request: in place if possible, else copied.
-static TRITONSERVER_Error *gather_one(const struct batch_input *in, struct scratch *scratch,
-                                      const void **data, uint64_t *size)
-{
-    BACKEND_TRY(input_size(in, size));
-    BACKEND_TRY(batch_input_view(in, needed_alignment(in->dtype), data));
-    if (*data != NULL || *size == 0) {
-        return NULL;
-    }
-    void *copy = scratch_reserve(scratch, (size_t)*size);
-    if (copy == NULL) {
-        return backend_no_memory();
-    }
-    *data = copy;
-    return batch_input_copy(in, copy);
-}
-
-// Several requests, one behind the other. What a failed one leaves is zeros.
-static TRITONSERVER_Error *gather_many(struct onnx_instance *s, const char *name,
-                                       struct scratch *scratch, const void **data, uint64_t *size)
-{
-    struct batch *b = &s->batch;
-    uint64_t total = 0;
-    for (uint32_t i = 0; i < b->count; i++) {
-        struct batch_input in = {0};
-        uint64_t part = 0;
-        BACKEND_TRY(batch_input_get(b, i, name, &in));
-        BACKEND_TRY(input_size(&in, &part));
-        total += part;
-    }
-    char *to = scratch_reserve(scratch, (size_t)total + 1);
-    if (to == NULL) {
-        return backend_no_memory();
-    }
-    *data = to;
-    *size = total;
-    for (uint32_t i = 0; i < b->count; i++) {
-        struct batch_input in = {0};
-        BACKEND_TRY(batch_input_get(b, i, name, &in));
-        TRITONSERVER_Error *error = batch_input_copy(&in, to);
-        if (error != NULL) {
-            memset(to, 0, (size_t)in.byte_size);
-            batch_fail(b, i, error);
-        }
-        to += in.byte_size;
-    }
-    return NULL;
 }
 
 // The shape of an input for the whole batch.
@@ -201,7 +120,7 @@ static TRITONSERVER_Error *batch_shape(struct onnx_instance *s, const struct bat
     }
     if (ragged) {
         *dim_count = 1;
-        return onnx_ragged_elements(s, first->name, &dims[0]);
+        return ragged_elements(&s->batch, first->name, &dims[0]);
     }
     if (first->dim_count > ONNX_DIMS_MAX) {
         return backend_error_new(TRITONSERVER_ERROR_UNSUPPORTED, "input '%s' has %u dimensions",
@@ -237,11 +156,7 @@ static TRITONSERVER_Error *gather_input(struct onnx_instance *s, const struct ba
     }
     const void *data = NULL;
     uint64_t size = 0;
-    if (s->batch.count == 1) {
-        BACKEND_TRY(gather_one(first, &s->inputs[slot], &data, &size));
-    } else {
-        BACKEND_TRY(gather_many(s, first->name, &s->inputs[slot], &data, &size));
-    }
+    BACKEND_TRY(batch_gather(&s->batch, first, 0, &s->inputs[slot], &data, &size));
     return onnx_wrap(s, data, size, dims, dim_count, tensor->element, &s->input_values[slot]);
 }
 
@@ -268,16 +183,6 @@ static TRITONSERVER_Error *gather_inputs(struct onnx_instance *s)
 }
 
 // ---- outputs ----
-
-static bool wanted_by_any(const struct onnx_instance *s, const char *name)
-{
-    for (uint32_t i = 0; i < s->batch.count; i++) {
-        if (s->batch.items[i].response != NULL && batch_wants(&s->batch, i, name)) {
-            return true;
-        }
-    }
-    return false;
-}
 
 // The shape of an output if it is known before the run.
 static bool shape_known(const struct onnx_instance *s, const struct onnx_tensor *t, int64_t *dims)
@@ -332,7 +237,7 @@ static TRITONSERVER_Error *plan_outputs(struct onnx_instance *s)
     bool direct = true;
     for (uint32_t i = 0; i < s->model->response_count; i++) {
         const struct onnx_output *output = &s->model->responses[i];
-        if (!wanted_by_any(s, output->config->name)) {
+        if (!batch_wanted(&s->batch, output->config->name)) {
             continue;
         }
         uint32_t slot = s->output_count++;
@@ -405,7 +310,8 @@ static TRITONSERVER_Error *hand_out(struct onnx_instance *s, const struct output
         return NULL;
     }
     if (out->output->scatter_source != NULL) {
-        return onnx_scatter_ragged(s, out->output, data, size);
+        return ragged_scatter(&s->batch, out->output->config, batching, out->output->scatter_source,
+                              data, size);
     }
     batch_scatter(&s->batch, t->name, t->dtype, dims, dim_count, batching, data, size);
     return NULL;

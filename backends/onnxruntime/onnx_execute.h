@@ -8,14 +8,6 @@
 
 enum { ONNX_DIMS_MAX = 64 };
 
-// Memory that grows to the largest need and is used again.
-struct scratch {
-    void *ptr;
-    size_t capacity;
-};
-// Room for `size` bytes, aligned to 64; what was there is lost. NULL: no memory.
-void *scratch_reserve(struct scratch *s, size_t size);
-
 // An output that some request of the batch wants.
 struct output_slot {
     const struct onnx_output *output;
@@ -57,15 +49,8 @@ NRD_MUST_USE TRITONSERVER_Error *onnx_gather_strings(struct onnx_instance *s, co
 NRD_MUST_USE TRITONSERVER_Error *onnx_scatter_strings(struct onnx_instance *s, const char *name,
                                                       const struct ort_value *value, int64_t *dims,
                                                       uint32_t dim_count, bool batching);
-// The elements of a ragged input over all requests.
-NRD_MUST_USE TRITONSERVER_Error *onnx_ragged_elements(struct onnx_instance *s, const char *name,
-                                                      int64_t *elements);
 // Makes the tensors of one batch_input and adds them to the inputs of the run.
 NRD_MUST_USE TRITONSERVER_Error *onnx_gather_ragged(struct onnx_instance *s,
                                                     const struct ragged_input *ragged);
-// Hands each request its part of an output that is as long as the ragged batch (batch_output).
-NRD_MUST_USE TRITONSERVER_Error *onnx_scatter_ragged(struct onnx_instance *s,
-                                                     const struct onnx_output *output,
-                                                     const void *data, uint64_t size);
 
 #endif

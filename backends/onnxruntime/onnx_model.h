@@ -12,8 +12,7 @@
 #ifndef NEREID_BACKENDS_ONNXRUNTIME_ONNX_MODEL_H
 #define NEREID_BACKENDS_ONNXRUNTIME_ONNX_MODEL_H
 
-#include "backends/common/batch.h"
-#include "backends/common/model_config.h"
+#include "backends/common/ragged.h"
 #include "backends/onnxruntime/ort_library.h"
 #include "base/str.h"
 
@@ -28,23 +27,6 @@ struct onnx_tensor {
 struct onnx_tensors {
     struct onnx_tensor *items;
     uint32_t count;
-};
-
-// A tensor that the backend computes from the shapes of a ragged batch (ModelInput's batch_input).
-enum batch_input_kind {
-    BATCH_ELEMENT_COUNT,
-    BATCH_ACCUMULATED_ELEMENT_COUNT,
-    BATCH_ACCUMULATED_ELEMENT_COUNT_WITH_ZERO,
-    BATCH_MAX_ELEMENT_COUNT_AS_SHAPE,
-    BATCH_ITEM_SHAPE,
-    BATCH_ITEM_SHAPE_FLATTEN,
-};
-struct ragged_input {
-    enum batch_input_kind kind;
-    TRITONSERVER_DataType dtype; // INT32 or FP32
-    const char *source;
-    const char **targets;
-    uint32_t target_count;
 };
 
 // An output of the configuration, in the order in which responses get them (by name).
