@@ -141,6 +141,9 @@ NRD_API void *nrd_operator_state(struct nrd_operator *op);
 /* Flows into an input (out of an output): known from compile on. */
 NRD_API size_t nrd_operator_input_flows(const struct nrd_operator *op, size_t port);
 NRD_API size_t nrd_operator_output_flows(const struct nrd_operator *op, size_t port);
+/* Messages that wait in the queue of one flow of an input, for conditions of the operator's own. Thread: that of check() and
+ * compute(). */
+NRD_API size_t nrd_operator_queued(const struct nrd_operator *op, size_t port, size_t flow);
 /* How many messages may be on their way at once out of this port's flows (capacities, and one in each hand): what a pool of output
    buffers needs so that it never runs dry. Known from initialize on. */
 NRD_API size_t nrd_operator_messages_in_flight(const struct nrd_operator *op, size_t port);
