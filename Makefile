@@ -61,7 +61,7 @@ libs_for = $(foreach f,$(call present,$1 $(deps_$1)),$(call lib_of,$(f)))
 sys_for = $(foreach f,$1 $(deps_$1),$(sys_$(f)))
 
 .PHONY: all help
-all: program backends
+all: program library backends
 
 help:
 	@sed -n 's/^## //p' $(firstword $(MAKEFILE_LIST))
@@ -101,8 +101,13 @@ backend_names := $(filter-out common,$(notdir $(patsubst %/,%,$(dir $(wildcard b
 backend_so = $(B)/lib/nereid/backends/$1/libtriton_$1.so
 core_map := src/core/abi/libtritonserver.map
 
-.PHONY: program backends core
+nereid_so := $(B)/lib/libnereid.so
+nereid_folders := $(filter tensor client graph engine,$(folders))
+nereid_map := packaging/libnereid.map
+
+.PHONY: program library backends core
 core: $(core_so)
+library: $(nereid_so)
 program: $(program) $(B)/bin/tritonserver $(B)/bin/holoscan
 backends: $(foreach b,$(backend_names),$(call backend_so,$(b)))
 
@@ -111,6 +116,16 @@ $(core_so): $(call libs_for,core) $(core_map)
 	@echo "  LD    $@"
 	$(q)$(CC) -shared $(ldflags) -Wl,-soname,libtritonserver.so -Wl,--version-script=$(core_map) $(if $(SAN),,-Wl,--no-undefined) \
 	  -o $@ -Wl,--whole-archive $(call lib_of,core) -Wl,--no-whole-archive $(filter-out %libcore.a,$(call libs_for,core)) $(call sys_for,core)
+
+# The public C library: whole archives of the folders that state its functions, and what those need.
+nereid_deps := $(call present,$(sort $(foreach f,$(nereid_folders),$(deps_$(f)))))
+$(nereid_so): $(foreach f,$(nereid_folders) $(nereid_deps),$(call lib_of,$(f))) $(nereid_map)
+	@mkdir -p $(@D)
+	@echo "  LD    $@"
+	$(q)$(CC) -shared $(ldflags) -Wl,-soname,libnereid.so -Wl,--version-script=$(nereid_map) $(if $(SAN),,-Wl,--no-undefined) \
+	  -o $@ -Wl,--whole-archive $(foreach f,$(nereid_folders),$(call lib_of,$(f))) -Wl,--no-whole-archive \
+	  -Wl,--start-group $(foreach f,$(filter-out $(nereid_folders),$(nereid_deps)),$(call lib_of,$(f))) -Wl,--end-group \
+	  -Wl,--as-needed $(sort $(foreach f,$(nereid_folders) $(nereid_deps),$(sys_$(f))))
 
 cli_obj := $(patsubst %.c,$(B)/obj/%.o,$(sort $(wildcard src/cli/*.c)))
 $(program): $(cli_obj) $(call libs_for,protocol) $(core_so)
@@ -248,17 +263,20 @@ bench: setup-test
 
 # Relocatable: the program finds its libraries and backends beside itself.
 install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/lib/cmake/nereid $(DESTDIR)$(PREFIX)/include/triton/core
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/lib/cmake/nereid $(DESTDIR)$(PREFIX)/include/triton/core \
+	  $(DESTDIR)$(PREFIX)/include/nereid
 	install -m 755 $(program) $(DESTDIR)$(PREFIX)/bin/nereid
 	ln -sf nereid $(DESTDIR)$(PREFIX)/bin/tritonserver
 	ln -sf nereid $(DESTDIR)$(PREFIX)/bin/holoscan
 	install -m 755 $(core_so) $(DESTDIR)$(PREFIX)/lib/
+	install -m 755 $(nereid_so) $(DESTDIR)$(PREFIX)/lib/
+	install -m 644 include/nereid/*.h $(DESTDIR)$(PREFIX)/include/nereid/
 	install -m 644 include/triton/core/*.h $(DESTDIR)$(PREFIX)/include/triton/core/
 	for b in $(backend_names); do \
 	  install -D -m 755 $(B)/lib/nereid/backends/$$b/libtriton_$$b.so $(DESTDIR)$(PREFIX)/lib/nereid/backends/$$b/libtriton_$$b.so; done
 	if [ -d $(B)/lib/nereid/onnxruntime ]; then \
 	  install -D -m 755 $(B)/lib/nereid/onnxruntime/libonnxruntime.so.1 $(DESTDIR)$(PREFIX)/lib/nereid/onnxruntime/libonnxruntime.so.1; fi
-	sed 's|@VERSION@|$(VERSION)|' packaging/tritonserver.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/tritonserver.pc
+	for p in tritonserver nereid; do sed 's|@VERSION@|$(VERSION)|' packaging/$$p.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/$$p.pc; done
 	sed 's|@VERSION@|$(VERSION)|' packaging/nereid-config.cmake.in > $(DESTDIR)$(PREFIX)/lib/cmake/nereid/nereid-config.cmake
 
 .PHONY: clean

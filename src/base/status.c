@@ -172,3 +172,50 @@ int code_grpc(enum nrd_code code)
 {
     return code_known(code) ? codes[code].grpc : 2;
 }
+
+enum nrd_code code_from_http(int status)
+{
+    switch (status) {
+    case 401: // who may not call is told UNAVAILABLE over gRPC, too
+    case 403:
+    case 408:
+    case 429:
+    case 502:
+    case 503:
+    case 504:
+        return NRD_UNAVAILABLE;
+    case 404:
+        return NRD_NOT_FOUND;
+    case 409:
+        return NRD_ALREADY_EXISTS;
+    case 499:
+        return NRD_CANCELLED;
+    case 501:
+        return NRD_UNSUPPORTED;
+    default:
+        break;
+    }
+    if (status >= 200 && status < 300) {
+        return NRD_OK;
+    }
+    return status >= 500   ? NRD_INTERNAL
+           : status >= 400 ? NRD_INVALID_ARG
+                           : NRD_UNKNOWN;
+}
+
+enum nrd_code code_from_grpc(int status)
+{
+    // DEADLINE_EXCEEDED, PERMISSION_DENIED, RESOURCE_EXHAUSTED, ABORTED and UNAUTHENTICATED: try later, or as someone else.
+    if (status == 4 || status == 7 || status == 8 || status == 10 || status == 16) {
+        return NRD_UNAVAILABLE;
+    }
+    for (unsigned i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+        if (codes[i].grpc == status) {
+            return (enum nrd_code)i;
+        }
+    }
+    // FAILED_PRECONDITION and OUT_OF_RANGE; DATA_LOSS.
+    return status == 9 || status == 11 ? NRD_INVALID_ARG
+           : status == 15              ? NRD_INTERNAL
+                                       : NRD_UNKNOWN;
+}

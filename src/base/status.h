@@ -41,5 +41,8 @@ const char *code_name(enum nrd_code code);
 // HTTP status number (200, 400, 404, 500, 501, 503) and gRPC status number (0..16).
 int code_http(enum nrd_code code);
 int code_grpc(enum nrd_code code);
+// The other way, for clients; NRD_OK for 2xx and 0. What has no counterpart of its own falls to its neighbour (504: unavailable).
+enum nrd_code code_from_http(int status);
+enum nrd_code code_from_grpc(int status);
 
 #endif

@@ -245,7 +245,10 @@ static int parse_header_line(struct slice line, struct http1_head *out, const ch
     return take_header(out, header, reason);
 }
 
-int http1_head_parse(struct slice head, struct http1_head *out, const char **reason)
+// Parses the lines of a head, the first by `first_line`.
+static int parse_lines(struct slice head, struct http1_head *out, const char **reason,
+                       int (*first_line)(struct slice line, struct http1_head *out,
+                                         const char **reason))
 {
     out->keep_alive = false;
     out->chunked = false;
@@ -265,7 +268,7 @@ int http1_head_parse(struct slice head, struct http1_head *out, const char **rea
         head = slice_make(lf + 1, head.len - len - 1);
         int refusal;
         if (first) {
-            refusal = parse_request_line(line, out, reason);
+            refusal = first_line(line, out, reason);
             out->keep_alive = out->minor == 1;
             first = false;
         } else if (line.len == 0) {
@@ -278,15 +281,50 @@ int http1_head_parse(struct slice head, struct http1_head *out, const char **rea
         }
     }
     if (first) {
-        *reason = "malformed request line";
+        *reason = "empty head";
         return 400;
     }
     if (out->chunked && (out->has_length || out->minor == 0)) {
         *reason = out->has_length ? "both Content-Length and Transfer-Encoding"
-                                  : "Transfer-Encoding in an HTTP/1.0 request";
+                                  : "Transfer-Encoding in an HTTP/1.0 message";
         return 400;
     }
     return 0;
+}
+
+int http1_head_parse(struct slice head, struct http1_head *out, const char **reason)
+{
+    return parse_lines(head, out, reason, parse_request_line);
+}
+
+// HTTP/1.x, a blank, three digits, and a phrase behind a blank or nothing (RFC 9112 section 4).
+static int parse_status_line(struct slice line, struct http1_head *out, const char **reason)
+{
+    *reason = "malformed status line";
+    if (line.len < 12 || memcmp(line.ptr, "HTTP/1.", 7) != 0 || line.ptr[8] != ' ' ||
+        (line.len > 12 && line.ptr[12] != ' ') || has_control(line.ptr, line.len)) {
+        return 400;
+    }
+    unsigned status = 0;
+    for (unsigned i = 9; i < 12; i++) {
+        unsigned digit = (unsigned char)line.ptr[i] - (unsigned)'0';
+        if (digit > 9) {
+            return 400;
+        }
+        status = status * 10 + digit;
+    }
+    if ((line.ptr[7] != '0' && line.ptr[7] != '1') || status < 100) {
+        return 400;
+    }
+    out->minor = line.ptr[7] == '0' ? 0 : 1;
+    out->status = status;
+    out->phrase = slice_trim(slice_make(line.ptr + 12, line.len - 12));
+    return 0;
+}
+
+bool http1_response_parse(struct slice head, struct http1_head *out, const char **reason)
+{
+    return parse_lines(head, out, reason, parse_status_line) == 0;
 }
 
 struct slice http1_find(const struct http1_header *headers, unsigned count, struct slice name)

@@ -19,11 +19,13 @@ struct http1_header {
 };
 
 struct http1_head {
-    enum http1_method method;
+    enum http1_method method; // these four: of requests
     struct slice method_text;
     struct slice path;  // what the client wrote, percent signs and all, without query and authority
     struct slice query; // without '?'
-    unsigned minor;     // of HTTP/1.x: 0 or 1
+    unsigned status;    // these two: of responses
+    struct slice phrase; // behind the status; may be empty
+    unsigned minor;      // of HTTP/1.x: 0 or 1
     bool keep_alive;
     bool chunked;
     bool has_length;
@@ -42,6 +44,9 @@ bool http1_may_begin(char first);
 
 // Parses a complete head. Returns 0, or the HTTP status of the refusal (400, 431, 501, 505) with a static text in `*reason`.
 int http1_head_parse(struct slice head, struct http1_head *out, const char **reason);
+
+// The same for a response: false with a static text in `*reason` when it is malformed, or framed in a way that is refused.
+bool http1_response_parse(struct slice head, struct http1_head *out, const char **reason);
 
 // The value of a header, by name without regard to case; ptr NULL when absent. The first of several.
 struct slice http1_find(const struct http1_header *headers, unsigned count, struct slice name);

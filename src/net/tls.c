@@ -3,8 +3,11 @@
 // SSL_write makes a record of its own.
 #include "net/tls.h"
 
+#include <arpa/inet.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <stdio.h>
 #include <sys/socket.h>
 
 #include "base/mem.h"
@@ -112,9 +115,115 @@ void *tls_session_create(struct tls_server *server, int fd)
     return ssl;
 }
 
+// ---- clients --------------------------------------------------------------------------------------------------------
+
+struct tls_client {
+    SSL_CTX *context;
+    bool http2;
+};
+
+static struct nrd_status *configure_client(SSL_CTX *context, const struct tls_client_options *o)
+{
+    (void)SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
+    (void)SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE |
+                                        SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+                                        SSL_MODE_RELEASE_BUFFERS);
+    if (given(o->root) ? SSL_CTX_load_verify_locations(context, o->root, NULL) != 1
+                       : SSL_CTX_set_default_verify_paths(context) != 1) {
+        return failed("the root certificate", given(o->root) ? o->root : "of the system");
+    }
+    if (given(o->certificate) && SSL_CTX_use_certificate_chain_file(context, o->certificate) != 1) {
+        return failed("the client certificate", o->certificate);
+    }
+    const char *key = given(o->key) ? o->key : o->certificate;
+    if (given(key) && (SSL_CTX_use_PrivateKey_file(context, key, SSL_FILETYPE_PEM) != 1 ||
+                       SSL_CTX_check_private_key(context) != 1)) {
+        return failed("the client key", key);
+    }
+    SSL_CTX_set_verify(context, o->insecure ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
+    static const unsigned char http1[] = "\x08http/1.1";
+    const unsigned char *offer = o->http2 ? alpn_h2 : http1;
+    unsigned size = o->http2 ? sizeof(alpn_h2) : sizeof(http1) - 1;
+    return SSL_CTX_set_alpn_protos(context, offer, size) == 0 ? NULL : status_no_memory();
+}
+
+struct nrd_status *tls_client_create(const struct tls_client_options *options,
+                                     struct tls_client **out)
+{
+    struct tls_client *client = mem_calloc(1, sizeof(*client));
+    if (client == NULL) {
+        return status_no_memory();
+    }
+    client->context = SSL_CTX_new(TLS_client_method());
+    client->http2 = options->http2;
+    struct nrd_status *status =
+        client->context == NULL ? status_no_memory() : configure_client(client->context, options);
+    if (status != NULL) {
+        tls_client_destroy(client);
+        return status;
+    }
+    *out = client;
+    return NULL;
+}
+
+void tls_client_destroy(struct tls_client *client)
+{
+    if (client != NULL) {
+        SSL_CTX_free(client->context);
+        mem_free(client);
+    }
+}
+
+// The certificate must have this name; a name (not an address) is also told to the server (RFC 6066 section 3).
+static bool expect_name(SSL *ssl, const char *name)
+{
+    unsigned char address[16];
+    if (inet_pton(AF_INET, name, address) == 1 || inet_pton(AF_INET6, name, address) == 1) {
+        return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name) == 1;
+    }
+    return SSL_set1_host(ssl, name) == 1 && SSL_set_tlsext_host_name(ssl, name) == 1;
+}
+
+void *tls_client_session_create(struct tls_client *client, int fd, const char *name, char *reason)
+{
+    SSL *ssl = SSL_new(client->context);
+    if (ssl == NULL || SSL_set_fd(ssl, fd) != 1 || !expect_name(ssl, name)) {
+        SSL_free(ssl);
+        ERR_clear_error();
+        return NULL;
+    }
+    reason[0] = '\0';
+    (void)SSL_set_app_data(ssl, reason);
+    SSL_set_connect_state(ssl);
+    return ssl;
+}
+
+// ---- the transport --------------------------------------------------------------------------------------------------
+
+// Tells a client's user what broke its session: the certificate's fault, if it is that, or what OpenSSL says.
+static void note_reason(SSL *ssl)
+{
+    char *reason = SSL_get_app_data(ssl);
+    unsigned long error = ERR_peek_error();
+    if (reason == NULL || error == 0 || reason[0] != '\0') {
+        return;
+    }
+    long verified = SSL_get_verify_result(ssl);
+    if (verified != X509_V_OK && (SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER) != 0) {
+        snprintf(reason, TLS_REASON, "TLS: the server's certificate is refused: %s",
+                 X509_verify_cert_error_string(verified));
+        return;
+    }
+    const char *text = ERR_reason_error_string(error);
+    snprintf(reason, TLS_REASON, "TLS: %s", text != NULL ? text : "the session broke");
+}
+
 static ssize_t stopped(SSL *ssl, int result)
 {
     int why = SSL_get_error(ssl, result);
+    if (why == SSL_ERROR_SSL) {
+        note_reason(ssl);
+    }
     ERR_clear_error();
     switch (why) {
     case SSL_ERROR_WANT_READ:

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+// What HTTP replies hold besides tensors. Thread: any.
+#ifndef NEREID_CLIENT_REPLY_H
+#define NEREID_CLIENT_REPLY_H
+
+#include "base/str.h"
+
+// Appends what an error reply says: the "error" of its JSON, else the start of its text.
+void reply_error_text(struct slice body, struct str *out);
+
+#endif
