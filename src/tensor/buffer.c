@@ -29,6 +29,7 @@ static void buffer_setup(struct tensor_buffer *b, void *data, size_t size, enum 
     b->device_id = device_id;
     b->release = NULL;
     b->release_arg = NULL;
+    b->placed = false;
     atomic_init(&b->references, 1);
 }
 
@@ -69,10 +70,13 @@ void buffer_unref(struct tensor_buffer *b)
     if (b == NULL || atomic_fetch_sub_explicit(&b->references, 1, memory_order_acq_rel) != 1) {
         return;
     }
+    bool placed = b->placed;
     if (b->release != NULL) {
         b->release(b->data, b->size, b->release_arg);
     }
-    mem_free(b);
+    if (!placed) {
+        mem_free(b);
+    }
 }
 
 bool buffer_is_writable(const struct tensor_buffer *b)

@@ -23,6 +23,7 @@ struct tensor_buffer {
     _Atomic uint32_t references;
     buffer_release_fn release; // NULL: nothing to release
     void *release_arg;
+    bool placed; // lies in memory that the release function also disposes of
 };
 
 // `size` bytes of the host's memory, aligned to 64, not zeroed. Returns owned; NULL when memory is out. Thread: any.

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// Conditions: when an operator may run. All of an operator's must be ready; the worst of their states is the operator's, in the
+// order NEVER, WAIT_EVENT, WAIT, WAIT_TIME, READY; of several times the latest counts.
+//
+// A type is one row of the table in condition.c. A new one: a state struct, its parameters, a check, a row.
+#ifndef NEREID_GRAPH_CONDITION_H
+#define NEREID_GRAPH_CONDITION_H
+
+#include "graph/plan.h"
+
+struct condition_type {
+    const char *name; // "CountCondition"
+    size_t state_size;
+    const struct nrd_param *params; // NULL: none
+    bool is_port;                   // may have `receiver` or `transmitter`: it replaces that port's default
+    bool is_multi;                  // over several inputs: nrd_add_multi_port_condition()
+    bool is_timed;                  // `now` is filled in for check and executed
+    // Ports are resolved, parameters are there. NULL: nothing to check.
+    struct nrd_status *(*prepare)(struct nrd_condition *c, void *state);
+    void (*reset)(struct nrd_condition *c, void *state); // before each run
+    // Thread: the worker that has the operator. Must not block.
+    enum nrd_condition_state (*check)(struct nrd_condition *c, void *state, int64_t now,
+                                      int64_t *target);
+    void (*executed)(struct nrd_condition *c, void *state, int64_t now); // after a compute
+    void (*fini)(struct nrd_condition *c, void *state);                  // with the application
+};
+
+struct nrd_condition {
+    const struct condition_type *type;
+    struct nrd_operator *op;
+    struct nrd_compute *exec; // NULL until compiled
+    const char *name;
+    void *state;
+    struct param_store store;
+    struct graph_port **ports; // those it looks at
+    uint32_t port_count;
+    struct plan_flow **flows; // of those ports; filled in when compiled
+    uint32_t flow_count;
+    struct nrd_condition *any; // a member of an "or" is checked by this one; NULL: by itself
+};
+
+// NULL: none. Names are found with "holoscan::" and the like before them too.
+const struct condition_type *condition_type_find(const char *name);
+// The operator's AsynchronousCondition, made when there is none. NULL: no memory.
+struct nrd_condition *condition_async(struct nrd_operator *op);
+// What a condition waits for, for people: "a message on input 'in'". Appends.
+void condition_describe(const struct nrd_condition *c, struct str *out);
+
+#endif

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// Watchers: who looks on while a graph runs. Called on the operator's thread, in the order of app.watchers; must not block.
+#ifndef NEREID_GRAPH_WATCH_H
+#define NEREID_GRAPH_WATCH_H
+
+#include "graph/plan.h"
+
+// Any member may be NULL.
+struct watcher_class {
+    bool marks; // `emitted` writes to messages: one that others hold too is copied first (its head, not its tensors)
+    // Before the first operator starts; the plan is fixed until `end`. An error keeps the run from beginning.
+    NRD_MUST_USE struct nrd_status *(*begin)(void *self, struct plan *plan);
+    void (*began)(void *self, struct nrd_compute *ctx, int64_t now);
+    // `again`: it was received before, as a latest-value flow does. The queue's number among the operator's is flow - ctx->flows.
+    void (*received)(void *self, struct nrd_compute *ctx, const struct plan_flow *flow,
+                     const struct nrd_message *message, bool again, int64_t now);
+    void (*emitted)(void *self, struct nrd_compute *ctx, uint32_t output,
+                    struct nrd_message *message, int64_t now);
+    void (*ended)(void *self, struct nrd_compute *ctx, int64_t now); // also of a compute that failed
+    void (*end)(void *self, struct plan *plan); // after the last operator stopped
+    void (*destroy)(void *self);                // with the application
+};
+
+#endif
