@@ -56,6 +56,7 @@ deps_net := base
 deps_protocol := net proto base
 deps_client := net proto tensor base
 deps_graph := gpu tensor base
+deps_graph := gpu tensor base
 present = $(filter $(folders),$1)
 libs_for = $(foreach f,$(call present,$1 $(deps_$1)),$(call lib_of,$(f)))
 sys_for = $(foreach f,$1 $(deps_$1),$(sys_$(f)))

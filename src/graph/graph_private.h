@@ -52,8 +52,8 @@ struct nrd_app {
     struct graph_list watchers;   // struct watcher
     struct graph_list extensions; // handles of dlopen
     struct metadata_setting metadata;
-    bool count_busy;  // fill nrd_operator_counts.busy_ns: costs two looks at the clock a compute
-    void *track;      // flow tracking's own (track.c)
+    bool count_busy;   // fill nrd_operator_counts.busy_ns: costs two looks at the clock a compute
+    void *track;       // flow tracking's own (track.c)
     struct plan *plan; // NULL until compiled, and again after something was added
     struct run *run;   // made with the plan, kept for further runs
     // A run that nrd_app_run_async() began.
@@ -137,7 +137,7 @@ struct nrd_operator {
     struct nrd_compute *exec; // its record in the plan; NULL until compiled
     nrd_choose_fn choose;     // dynamic flows
     void *choose_arg;
-    void *streams; // CUDA streams of its own (streams.c)
+    void *streams;                   // CUDA streams of its own (streams.c)
     struct operator_change *changes; // dynamic parameters that wait for the next compute
     _Atomic bool has_changes;
 };
@@ -158,8 +158,9 @@ struct resource_class {
     size_t state_size;
     const struct nrd_param *params;
     struct nrd_status *(*create)(struct nrd_resource *resource, void *self); // NULL: nothing
-    void (*destroy)(struct nrd_resource *resource, void *self); // only after a create that succeeded
-    const void *ops; // by kind: struct clock_ops, struct allocator_ops (resource.h)
+    void (*destroy)(struct nrd_resource *resource,
+                    void *self); // only after a create that succeeded
+    const void *ops;             // by kind: struct clock_ops, struct allocator_ops (resource.h)
 };
 
 struct nrd_resource {

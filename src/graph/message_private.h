@@ -47,7 +47,8 @@ struct nrd_message {
 NRD_MUST_USE struct nrd_status *message_pools_init(struct message_pools *pools, size_t count);
 void message_pools_fini(struct message_pools *pools); // all messages must have come back
 // An empty message; NULL when memory is out. Thread: any.
-struct nrd_message *message_get(const struct message_pools *pools) __attribute__((warn_unused_result));
+struct nrd_message *message_get(const struct message_pools *pools)
+    __attribute__((warn_unused_result));
 // A message of the same content: shares the tensors, copies value and metadata, and not the object (which has one owner).
 // NULL when memory is out, or when there is an object. Thread: any.
 struct nrd_message *message_copy(const struct message_pools *pools,

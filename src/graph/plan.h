@@ -25,7 +25,7 @@ struct worker;
 // One flow: a ring with one producer and one consumer, or one slot that holds the latest message. Producer and consumer each
 // write a line of their own. Under POP the producer takes the oldest out of a full ring, so `head` is moved by compare-and-swap.
 struct plan_flow {
-    _Atomic(struct nrd_message *) * slots; // mask + 1 of them
+    _Atomic(struct nrd_message *) *slots; // mask + 1 of them
     uint32_t mask;
     uint32_t capacity;
     enum nrd_queue_policy policy;
@@ -91,11 +91,11 @@ struct nrd_compute {
 
     // The worker's that runs it.
     bool started;
-    bool retired;      // a condition said NEVER
-    bool holds_event;  // an outstanding event keeps the run alive
-    uint32_t heap_at;  // place in the pool's timers + 1; 0: none
-    int64_t wake_time; // of that timer
-    uint64_t count;    // executions
+    bool retired;        // a condition said NEVER
+    bool holds_event;    // an outstanding event keeps the run alive
+    uint32_t heap_at;    // place in the pool's timers + 1; 0: none
+    int64_t wake_time;   // of that timer
+    uint64_t count;      // executions
     int64_t executed_at; // graph's time of the last execution's end; -1: none
     struct nrd_value *metadata;
     enum nrd_code fault; // of an emit that found no room

@@ -7,7 +7,8 @@
 
 // Any member may be NULL.
 struct watcher_class {
-    bool marks; // `emitted` writes to messages: one that others hold too is copied first (its head, not its tensors)
+    bool
+        marks; // `emitted` writes to messages: one that others hold too is copied first (its head, not its tensors)
     // Before the first operator starts; the plan is fixed until `end`. An error keeps the run from beginning.
     NRD_MUST_USE struct nrd_status *(*begin)(void *self, struct plan *plan);
     void (*began)(void *self, struct nrd_compute *ctx, int64_t now);
@@ -16,7 +17,8 @@ struct watcher_class {
                      const struct nrd_message *message, bool again, int64_t now);
     void (*emitted)(void *self, struct nrd_compute *ctx, uint32_t output,
                     struct nrd_message *message, int64_t now);
-    void (*ended)(void *self, struct nrd_compute *ctx, int64_t now); // also of a compute that failed
+    void (*ended)(void *self, struct nrd_compute *ctx,
+                  int64_t now);                 // also of a compute that failed
     void (*end)(void *self, struct plan *plan); // after the last operator stopped
     void (*destroy)(void *self);                // with the application
 };

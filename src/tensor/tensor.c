@@ -10,7 +10,10 @@
 #include "tensor/dlpack.h"
 #include "tensor/shape.h"
 
-enum { DATA_ALIGN = 64, BOX_BYTES = (sizeof(struct tensor_box) + DATA_ALIGN - 1) / DATA_ALIGN * DATA_ALIGN };
+enum {
+    DATA_ALIGN = 64,
+    BOX_BYTES = (sizeof(struct tensor_box) + DATA_ALIGN - 1) / DATA_ALIGN * DATA_ALIGN
+};
 
 static void fill(struct tensor_box *box, void *data, size_t byte_size, enum nrd_dtype dtype,
                  const int64_t *dims, uint32_t rank, enum nrd_memory memory, int32_t device,
@@ -194,12 +197,12 @@ int64_t nrd_tensor_elements(const struct nrd_tensor *tensor)
 struct nrd_status *nrd_tensor_to_dlpack(struct nrd_tensor *tensor, void **managed)
 {
     struct tensor_buffer *buffer = tensor->buffer;
-    struct dlpack_view view = {.buffer = buffer,
-                               .offset =
-                                   (size_t)((const char *)tensor->data - (const char *)buffer->data),
-                               .dtype = tensor->dtype,
-                               .rank = tensor->rank,
-                               .dims = tensor->dims};
+    struct dlpack_view view = {
+        .buffer = buffer,
+        .offset = (size_t)((const char *)tensor->data - (const char *)buffer->data),
+        .dtype = tensor->dtype,
+        .rank = tensor->rank,
+        .dims = tensor->dims};
     struct dl_managed_tensor_versioned *made = NULL;
     NRD_TRY(dlpack_export(&view, &made));
     *managed = made;
