@@ -202,14 +202,19 @@ static bool nothing_gathered(const struct track_operator *op)
     return true;
 }
 
+static void forget_freshness(struct track_operator *op)
+{
+    for (size_t i = 0; i < op->input_count; i++) {
+        op->inputs[i].fresh = false;
+    }
+}
+
 void track_begin(struct track_operator *op, int64_t now_ns)
 {
     op->begin_ns = now_ns;
     if (op->received) {
         op->received = false;
-        for (size_t i = 0; i < op->input_count; i++) {
-            op->inputs[i].fresh = false;
-        }
+        forget_freshness(op);
     }
 }
 
@@ -421,6 +426,32 @@ struct nrd_status *track_create(const struct track_spec *spec, struct track **tr
     }
     *track = t;
     return NULL;
+}
+
+struct nrd_status *track_restart(struct track *t)
+{
+    uint32_t paths = atomic_load_explicit(&t->path_count, memory_order_relaxed);
+    for (uint32_t i = 0; i < paths; i++) {
+        latency_clear(&t->paths[i]->latency);
+        t->paths[i]->skipped = 0;
+        t->paths[i]->held_count = 0;
+    }
+    for (size_t i = 0; i < t->operator_count; i++) {
+        struct track_operator *op = &t->operators[i];
+        drop_all(op);
+        op->received = false;
+        op->emitted = false;
+        forget_freshness(op);
+        for (size_t k = 0; k < op->output_count; k++) {
+            atomic_store_explicit(&op->output_counts[k], 0, memory_order_relaxed);
+        }
+    }
+    atomic_store_explicit(&t->lost, 0, memory_order_relaxed);
+    if (!t->logs) {
+        return NULL;
+    }
+    status_free(track_log_close(t));
+    return track_log_open(t);
 }
 
 struct nrd_status *track_end(struct track *t)

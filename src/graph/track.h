@@ -42,6 +42,8 @@ struct track_spec {
 // Names and `now` are borrowed. NRD_INVALID_ARG: skip_last over its maximum; NRD_INTERNAL: the log cannot be written (names
 // it). Returns owned. Thread: owner.
 NRD_MUST_USE struct nrd_status *track_create(const struct track_spec *spec, struct track **track);
+// Everything counted is forgotten, for another run of the same operators; the log begins anew. Thread: owner.
+NRD_MUST_USE struct nrd_status *track_restart(struct track *t);
 // Writes out what the log still holds; nothing may be counted any more, reading goes on. Thread: owner.
 NRD_MUST_USE struct nrd_status *track_end(struct track *t);
 // All ways must have been released. NULL is fine.

@@ -48,7 +48,11 @@ char *track_path_name(const struct track *t, uint32_t node)
 struct nrd_status *track_log_open(struct track *t)
 {
     const char *path = t->options.log_path;
-    t->log.nodes = mem_alloc((t->operator_count + 1) * sizeof(*t->log.nodes));
+    t->log.failed = false;
+    t->log.number = 0;
+    if (t->log.nodes == NULL) {
+        t->log.nodes = mem_alloc((t->operator_count + 1) * sizeof(*t->log.nodes));
+    }
     if (t->log.nodes == NULL) {
         return status_no_memory();
     }

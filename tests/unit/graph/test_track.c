@@ -429,6 +429,24 @@ static void track_logs_each_messages_way(void **state)
     unlink(path);
 }
 
+static void track_restarted_counts_from_nothing_and_keeps_its_paths(void **state)
+{
+    (void)state;
+    struct track *t = track_of("az", (struct nrd_track_options){.skip_first = 1});
+    struct track_way *way = source(t, 0, 0);
+    for (int run = 0; run < 2; run++) {
+        assert_null(track_restart(t));
+        sink(t, 1, way, 10, 20); // a message that outlived the run before
+        sink(t, 1, way, 10, 30 + run);
+        assert_int_equal(track_path_count(t), 1);
+        assert_int_equal(report_of(t, "a,z").count, 1);
+        assert_int_equal(report_of(t, "a,z").max_ns, 30 + run);
+        assert_null(track_end(t));
+    }
+    track_release(way);
+    track_destroy(t);
+}
+
 static void track_says_which_log_it_cannot_write(void **state)
 {
     (void)state;
@@ -534,6 +552,7 @@ int main(void)
         cmocka_unit_test(track_steady_state_allocates_nothing),
         cmocka_unit_test(track_prints_holoscans_text_and_a_csv),
         cmocka_unit_test(track_logs_each_messages_way),
+        cmocka_unit_test(track_restarted_counts_from_nothing_and_keeps_its_paths),
         cmocka_unit_test(track_says_which_log_it_cannot_write),
         cmocka_unit_test(track_survives_each_failing_allocation),
         cmocka_unit_test(track_is_walked_by_many_threads_and_read_meanwhile),
