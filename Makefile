@@ -34,6 +34,7 @@ sys_proto := -lprotobuf-c
 sys_net := -levent_core -lnghttp2 -lssl -lcrypto -lz
 sys_protocol := -lz
 sys_graph := -lyaml
+sys_image := -ljpeg -lz
 sys_base := -lm -ldl
 
 # ---- folders -> static libraries ------------------------------------------------------------------------------------
@@ -48,6 +49,7 @@ lib_of = $(B)/a/lib$1.a
 # The folders that each folder's tests and programs link, in link order.
 deps_base :=
 deps_tensor := base
+deps_image := tensor base
 deps_proto := base
 deps_gpu := tensor base
 deps_config := proto tensor base
@@ -82,6 +84,9 @@ $(foreach f,$(folders),$(eval $(call folder_rules,$(f))))
 host_flags := -D_COMPILING_TRITONSERVER -D_COMPILING_TRITONBACKEND -D_COMPILING_TRITONCACHE -D_COMPILING_TRITONREPOAGENT
 $(B)/obj/src/core/%.o: cppflags += $(host_flags)
 $(B)/obj/tests/unit/backends/%.o: cppflags += $(host_flags)
+
+# Pixel loops are written for the vectoriser.
+$(B)/obj/src/image/%.o: cflags += -O3 -fno-trapping-math
 
 $(B)/obj/%.o: %.c | $(gen_h)
 	@mkdir -p $(@D)

@@ -15,6 +15,7 @@ ALLOWED = {
     "include/nereid": set(),
     "src/base": {"include/nereid"},
     "src/tensor": {"src/base", "include/nereid"},
+    "src/image": {"src/base", "src/tensor", "include/nereid"},
     "src/proto": {"src/base", "include/nereid"},
     "src/gpu": {"src/base", "src/tensor", "include/nereid"},
     "src/config": {"src/base", "src/tensor", "src/proto"},
@@ -22,7 +23,7 @@ ALLOWED = {
     "src/net": {"src/base", "include/nereid"},
     "src/protocol": {"src/net", "src/base", "src/proto", "include/triton/core", "include/nereid"},
     "src/client": {"src/net", "src/base", "src/tensor", "src/proto", "include/nereid"},
-    "src/graph": {"src/tensor", "src/gpu", "src/base", "src/client", "include/triton/core", "include/nereid"},
+    "src/graph": {"src/tensor", "src/image", "src/gpu", "src/base", "src/client", "include/triton/core", "include/nereid"},
     "src/engine": {"src/tensor", "src/gpu", "src/base", "include/nereid"},
     "src/cli": {"*"},
     "backends": {"backends/common", "src/base", "src/tensor", "src/gpu", "include/triton/core", "include/nereid"},
@@ -34,6 +35,7 @@ SYSTEM_ONLY = {
     "protobuf-c/": {"src/proto", "src/config", "src/core", "src/protocol", "src/client"},
     "yaml.h": {"src/graph"},
     "cuda": {"src/gpu", "backends"},
+    "jpeglib": {"src/image"},
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)
 
