@@ -163,6 +163,25 @@ unit_extra_protocol = $(core_so)
 unit_extra_backends = $(common_obj) | $(foreach b,$(backend_names),$(call backend_so,$(b)))
 unit_ldflags_backends := -rdynamic
 deps_backends := tensor base
+# tests/support/fake_cuda: a pretended CUDA driver, linked into tests of GPU code; and the same as libraries that a program
+# finds by LD_LIBRARY_PATH=$(B)/tests/fake (NVML under its own name is the same file: both see the same GPUs).
+fake_cuda_src := $(sort $(wildcard tests/support/fake_cuda/*.c))
+fake_cuda_lib := $(B)/a/libfakecuda.a
+$(fake_cuda_lib): $(patsubst %.c,$(B)/obj/%.o,$(filter-out %/fake_env.c,$(fake_cuda_src)))
+	@mkdir -p $(@D)
+	@rm -f $@
+	$(q)$(AR) rcs $@ $^
+fake_cuda_so := $(B)/tests/fake/libcuda.so.1
+$(fake_cuda_so): $(patsubst %.c,$(B)/obj/%.o,$(fake_cuda_src)) $(call libs_for,gpu)
+	@mkdir -p $(@D)
+	$(q)$(CC) -shared $(ldflags) -Wl,-soname,libcuda.so.1 -o $@ $^ $(sys_base)
+	@ln -sfn libcuda.so.1 $(@D)/libnvidia-ml.so.1
+.PHONY: fake-cuda
+fake-cuda: $(fake_cuda_so)
+unit_extra_gpu = $(fake_cuda_lib)
+unit_extra_core = $(fake_cuda_lib)
+unit_extra_graph = $(fake_cuda_lib)
+
 define unit_rules
 $(B)/tests/unit/$1/%: $(B)/obj/tests/unit/$1/%.o $(call libs_for,$1) $(unit_extra_$1)
 	@mkdir -p $$(@D)
@@ -202,7 +221,7 @@ bench-programs: $(bench_programs)
 test-tools: $(tool_programs)
 unit: $(unit_programs)
 	$(q)$(PYTHON) tools/run_tests.py --unit $(unit_programs)
-test-programs: $(unit_programs) $(tool_programs) $(fuzz_programs)
+test-programs: $(unit_programs) $(tool_programs) $(fuzz_programs) $(fake_cuda_so)
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
 

@@ -57,6 +57,15 @@ struct tensor_buffer *buffer_wrap(void *data, size_t size, enum nrd_memory kind,
     return b;
 }
 
+void buffer_init(struct tensor_buffer *b, void *data, size_t size, enum nrd_memory kind,
+                 int64_t device_id, buffer_release_fn release, void *release_arg)
+{
+    buffer_setup(b, data, size, kind, device_id);
+    b->release = release;
+    b->release_arg = release_arg;
+    b->placed = true;
+}
+
 struct tensor_buffer *buffer_ref(struct tensor_buffer *b)
 {
     // Relaxed: who shares a reference has one, so nothing can be released meanwhile.

@@ -33,6 +33,10 @@ struct tensor_buffer *buffer_create(size_t size) __attribute__((warn_unused_resu
 struct tensor_buffer *buffer_wrap(void *data, size_t size, enum nrd_memory kind, int64_t device_id,
                                   buffer_release_fn release, void *release_arg)
     __attribute__((warn_unused_result));
+// The same in memory of the caller's, for pools that keep the head with the bytes: `release` (never NULL) gets both back, and the
+// library does not touch `b` any more once it runs. Thread: any.
+void buffer_init(struct tensor_buffer *b, void *data, size_t size, enum nrd_memory kind,
+                 int64_t device_id, buffer_release_fn release, void *release_arg);
 // Shares; returns `b`. Thread: any.
 struct tensor_buffer *buffer_ref(struct tensor_buffer *b);
 // Gives one reference up; the last one releases. NULL is fine. Thread: any.

@@ -57,6 +57,21 @@ static void buffer_wrap_releases_once(void **state)
     assert_int_equal(released, 1);
 }
 
+static void buffer_init_leaves_the_head_to_its_owner(void **state)
+{
+    (void)state;
+    int released = 0;
+    struct tensor_buffer b;
+    for (int i = 1; i < 3; i++) {
+        buffer_init(&b, &released, 10, NRD_MEMORY_GPU, 1, count_release, &released);
+        assert_true(buffer_is_writable(&b));
+        buffer_unref(buffer_ref(&b));
+        assert_int_equal(released, i - 1);
+        buffer_unref(&b);
+        assert_int_equal(released, i);
+    }
+}
+
 static void share(void *arg)
 {
     struct tensor_buffer *b = arg;
@@ -97,6 +112,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(buffer_is_aligned_and_the_hosts),
         cmocka_unit_test(buffer_wrap_releases_once),
+        cmocka_unit_test(buffer_init_leaves_the_head_to_its_owner),
         cmocka_unit_test(buffer_is_shared_by_threads),
         cmocka_unit_test(memory_kinds_have_tritons_names),
     };

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a device is inside this folder.
+#ifndef NEREID_GPU_DEVICE_PRIVATE_H
+#define NEREID_GPU_DEVICE_PRIVATE_H
+
+#include <pthread.h>
+
+#include "gpu/device.h"
+
+struct gpu_event;
+
+struct gpu_device {
+    struct gpu_system *system;
+    struct gpu_device_info info;
+    int handle;                           // CUdevice
+    _Atomic(struct cu_context *) context; // set once, under `lock`
+    int least_priority;                   // valid once `context` is set
+    int greatest_priority;
+    pthread_mutex_t lock;
+    _Atomic uint64_t peers_enabled; // a bit an ordinal
+
+    _Atomic bool lost;
+    char lost_reason[256]; // written before `lost` is set
+    pthread_mutex_t watch_lock;
+    pthread_cond_t watch_idle;
+    struct list_node watches;
+    struct gpu_watch *telling; // whose `lost` runs now
+    pthread_t teller;
+
+    pthread_mutex_t event_lock;
+    struct gpu_event *idle_events; // without timing
+    unsigned idle_event_count;
+};
+
+// Frees the idle events; in event.c.
+void gpu_event_pool_fini(struct gpu_device *device);
+
+#endif
