@@ -19,8 +19,9 @@
 #include "core/options.h"
 #include "proto/model_config.pb-c.h"
 
-struct nrd_status *backend_set_init(struct backend_set *set)
+struct nrd_status *backend_set_init(struct backend_set *set, struct gpus *gpus)
 {
+    set->gpus = gpus;
     pthread_mutex_init(&set->mutex, NULL);
     map_init(&set->by_library);
     return NULL;
@@ -241,9 +242,9 @@ static struct nrd_status *open_library(struct backend *backend)
 }
 
 // Opens the library and lets it initialize; nothing is left of it on an error.
-static struct nrd_status *backend_create(const struct server_options *options, const char *name,
-                                         const char *directory, const char *library,
-                                         struct backend **out)
+static struct nrd_status *backend_create(const struct server_options *options, struct gpus *gpus,
+                                         const char *name, const char *directory,
+                                         const char *library, struct backend **out)
 {
     struct backend *backend = mem_calloc(1, sizeof(*backend));
     if (backend == NULL) {
@@ -252,6 +253,7 @@ static struct nrd_status *backend_create(const struct server_options *options, c
     backend->name = mem_strdup(name);
     backend->directory = mem_strdup(directory);
     backend->library = mem_strdup(library);
+    backend->gpus = gpus;
     struct nrd_status *status =
         backend->name == NULL || backend->directory == NULL || backend->library == NULL
             ? status_no_memory()
@@ -384,7 +386,7 @@ struct nrd_status *backend_set_acquire(struct backend_set *set,
         pthread_mutex_lock(&set->mutex);
         struct backend *known = map_get(&set->by_library, slice_of(path));
         if (known == NULL) {
-            status = backend_create(options, name, directory, path, &known);
+            status = backend_create(options, set->gpus, name, directory, path, &known);
             if (status == NULL) {
                 status = map_put(&set->by_library, slice_of(path), known, NULL);
                 if (status != NULL) {

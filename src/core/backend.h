@@ -15,6 +15,7 @@
 #include "triton/core/tritonbackend.h"
 
 struct Inference__ModelInstanceGroup;
+struct gpus;
 struct server_options;
 
 struct backend {
@@ -23,7 +24,8 @@ struct backend {
     char *library;   // path of the library
     void *handle;    // of dlopen
     struct message *config;
-    void *state; // the backend's own
+    struct gpus *gpus; // the server's; what the memory manager takes from
+    void *state;       // the backend's own
     TRITONBACKEND_ExecutionPolicy execution_policy;
     bool parallel_instance_loading;
     // Groups that the backend would like its models to have when their configuration has none; best first.
@@ -47,9 +49,11 @@ struct backend {
 struct backend_set {
     pthread_mutex_t mutex;
     struct map by_library; // path -> struct backend
+    struct gpus *gpus;     // borrowed
 };
 
-NRD_MUST_USE struct nrd_status *backend_set_init(struct backend_set *set);
+// `gpus` is borrowed.
+NRD_MUST_USE struct nrd_status *backend_set_init(struct backend_set *set, struct gpus *gpus);
 // Finalizes and unloads all; no model may be left. Thread: owner.
 void backend_set_fini(struct backend_set *set);
 // Finds the library of backend `name` (in `version_dir`, `model_dir`, then the backend directory of

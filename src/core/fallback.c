@@ -51,12 +51,12 @@ static bool only_onnx(const char *directory, const struct text_list *names, cons
     return versions > 0;
 }
 
-struct nrd_status *fallback_to_onnx(const struct server_options *options,
+struct nrd_status *fallback_to_onnx(const struct server_options *options, struct gpus *gpus,
                                     Inference__ModelConfig *config, const char *model_name,
                                     const char *directory)
 {
-    if (!options->gpu_fallback_cpu || placement_devices(options).gpu_count > 0 ||
-        !is_gpu_framework(config->backend)) {
+    if (!options->gpu_fallback_cpu || !is_gpu_framework(config->backend) ||
+        (gpus != NULL && gpus_devices(gpus).gpu_count > 0)) {
         return NULL;
     }
     struct text_list names = {0};

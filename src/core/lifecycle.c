@@ -199,6 +199,7 @@ static bool look_for(struct lifecycle *lifecycle, const char *name,
     }
     struct repo_look look = {
         .options = lifecycle->server->options,
+        .gpus = lifecycle->server->gpus,
         .name = name,
         .repository = repository,
         .directory = directory,
@@ -320,6 +321,7 @@ static bool look_at_candidate(struct lifecycle *lifecycle, const struct candidat
     }
     struct repo_look look = {
         .options = lifecycle->server->options,
+        .gpus = lifecycle->server->gpus,
         .name = candidate->name,
         .repository = candidate->repository,
         .directory = directory,

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "config/model_config.h"
+#include "core/gpus.h"
 #include "core/instance.h"
 #include "core/metrics.h"
 #include "core/placement.h"
@@ -91,7 +92,7 @@ static struct nrd_status *find_backend(struct model *model)
     NRD_TRY(backend_set_acquire(&server->backends, server->options, config->backend,
                                 config->runtime, config->name, model->directory, model->version_dir,
                                 &model->backend));
-    struct config_devices devices = placement_devices(server->options);
+    struct config_devices devices = gpus_devices(server->gpus);
     bool wants_gpu = false;
     for (size_t i = 0; i < config->n_instance_group; i++) {
         wants_gpu = wants_gpu || (int)config->instance_group[i]->kind ==

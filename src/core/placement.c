@@ -1,22 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Placement: no GPU is looked for yet, so a machine counts as one without; KIND_AUTO becomes KIND_CPU, and KIND_GPU
-// is refused by config with Triton's text or, with the fallback option, put on the CPU.
+// Placement: from groups to instances; see placement.h.
 #include "core/placement.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
-
-struct config_devices placement_devices(const struct server_options *options)
-{
-    return (struct config_devices){
-        .gpus = NULL,
-        .gpu_count = 0,
-        .min_compute_capability = options->min_compute_capability,
-        .gpu_fallback_cpu = options->gpu_fallback_cpu,
-    };
-}
 
 static struct nrd_status *add(struct placement_list *list,
                               const Inference__ModelInstanceGroup *group, int32_t number,

@@ -11,9 +11,6 @@
 #include "core/instance.h"
 #include "core/options.h"
 
-// The GPUs that this machine has and `options` allow; borrowed data lives as long as the process. Thread: any.
-struct config_devices placement_devices(const struct server_options *options);
-
 // One instance to be made. `group` is borrowed from the configuration.
 struct placement {
     const Inference__ModelInstanceGroup *group;

@@ -340,7 +340,8 @@ static struct nrd_status *read_override(const struct repo_look *look,
 static struct nrd_status *complete(const struct repo_look *look, struct repo_model *model)
 {
     NRD_TRY(config_complete(model->config, look->name, model->directory));
-    NRD_TRY(fallback_to_onnx(look->options, model->config, look->name, model->directory));
+    NRD_TRY(
+        fallback_to_onnx(look->options, look->gpus, model->config, look->name, model->directory));
     NRD_TRY(config_validate(model->config));
     if (look->options->strict_model_config) {
         NRD_TRY(config_validate_io(model->config));

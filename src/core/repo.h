@@ -51,6 +51,7 @@ struct repo_model {
 // How to look.
 struct repo_look {
     const struct server_options *options;
+    struct gpus *gpus; // NULL: no GPUs
     const char *name;
     const char *repository;
     const char *directory; // NULL: the files are among `parameters`

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "core/gpus.h"
 #include "core/lifecycle.h"
 #include "core/metrics.h"
 #include "core/model.h"
@@ -188,9 +189,10 @@ static struct nrd_status *allocate(const struct server_options *options, struct 
     pthread_mutex_init(&server->reap_mutex, NULL);
     list_init(&server->reap_list);
     parking_init(&server->reap_parking);
-    struct nrd_status *status = backend_set_init(&server->backends);
     server->options = server_options_copy(options);
-    if (status == NULL && server->options == NULL) {
+    server->gpus = server->options == NULL ? NULL : gpus_create(server->options);
+    struct nrd_status *status = backend_set_init(&server->backends, server->gpus);
+    if (status == NULL && server->gpus == NULL) {
         status = status_no_memory();
     }
     if (status == NULL) {
@@ -363,6 +365,7 @@ void server_destroy(struct server *server)
     map_fini(&server->ready);
     pthread_rwlock_destroy(&server->ready_lock);
     pthread_mutex_destroy(&server->reap_mutex);
+    gpus_destroy(server->gpus);
     server_options_destroy(server->options);
     mem_free(server);
 }

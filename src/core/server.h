@@ -19,6 +19,7 @@
 #include "core/message.h"
 #include "core/options.h"
 
+struct gpus;
 struct lifecycle;
 struct metrics;
 struct model;
@@ -40,6 +41,7 @@ struct server {
     _Atomic int state; // enum server_state
     _Atomic unsigned exit_timeout_s;
     struct server_options *options;
+    struct gpus *gpus;
     struct backend_set backends;
     struct lifecycle *lifecycle;
     struct metrics *metrics;       // NULL if metrics are off

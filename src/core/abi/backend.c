@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "core/backend.h"
+#include "core/gpus.h"
 
 static struct backend *own(TRITONBACKEND_Backend *backend)
 {
@@ -91,8 +92,7 @@ TRITONSERVER_Error *TRITONBACKEND_MemoryManagerAllocate(TRITONBACKEND_MemoryMana
                                                         const int64_t memory_type_id,
                                                         const uint64_t byte_size)
 {
-    (void)manager;
-    (void)memory_type_id;
+    const struct backend *backend = (const struct backend *)manager;
     switch (memory_type) {
     case TRITONSERVER_MEMORY_CPU: {
         void *memory = mem_aligned(64, byte_size == 0 ? 1 : byte_size);
@@ -103,9 +103,9 @@ TRITONSERVER_Error *TRITONBACKEND_MemoryManagerAllocate(TRITONBACKEND_MemoryMana
         return NULL;
     }
     case TRITONSERVER_MEMORY_CPU_PINNED:
-        return abi_error(status_new(NRD_UNSUPPORTED, "Pinned memory allocation not supported"));
     case TRITONSERVER_MEMORY_GPU:
-        return abi_error(status_new(NRD_UNSUPPORTED, "GPU memory allocation not supported"));
+        return abi_error(gpus_allocate(backend->gpus, (enum nrd_memory)memory_type, memory_type_id,
+                                       byte_size, buffer));
     }
     return abi_error(status_new(NRD_INVALID_ARG, "unknown memory type %d", (int)memory_type));
 }
@@ -115,16 +115,15 @@ TRITONSERVER_Error *TRITONBACKEND_MemoryManagerFree(TRITONBACKEND_MemoryManager 
                                                     const TRITONSERVER_MemoryType memory_type,
                                                     const int64_t memory_type_id)
 {
-    (void)manager;
+    const struct backend *backend = (const struct backend *)manager;
     (void)memory_type_id;
     switch (memory_type) {
     case TRITONSERVER_MEMORY_CPU:
         mem_free(buffer);
         return NULL;
     case TRITONSERVER_MEMORY_CPU_PINNED:
-        return abi_error(status_new(NRD_UNSUPPORTED, "Pinned memory allocation not supported"));
     case TRITONSERVER_MEMORY_GPU:
-        return abi_error(status_new(NRD_UNSUPPORTED, "GPU memory allocation not supported"));
+        return abi_error(gpus_free(backend->gpus, buffer));
     }
     return abi_error(status_new(NRD_INVALID_ARG, "unknown memory type %d", (int)memory_type));
 }

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+// GPUs: found once, under a mutex; and the map from the addresses that backends hold to the buffers behind them.
+#include "core/gpus.h"
+
+#include <pthread.h>
+#include <stdio.h>
+
+#include "base/log.h"
+#include "base/map.h"
+#include "base/mem.h"
+
+// Triton's sizes where the command line names none.
+#define DEFAULT_CUDA_POOL_BYTES (UINT64_C(64) << 20)
+
+struct gpus {
+    const struct server_options *options;
+    pthread_mutex_t mutex; // all that follows
+    bool looked;
+    struct gpu_system *system; // NULL: there are none
+    struct config_gpu *list;
+    int count;
+    struct gpu_pool **pools; // one a device; NULL: not yet made, or none
+    struct gpu_pool *pinned;
+    bool pinned_refused;
+    struct map given; // the address, as its bytes -> struct tensor_buffer
+};
+
+struct gpus *gpus_create(const struct server_options *options)
+{
+    struct gpus *gpus = mem_calloc(1, sizeof(*gpus));
+    if (gpus == NULL) {
+        return NULL;
+    }
+    map_init(&gpus->given);
+    gpus->options = options;
+    pthread_mutex_init(&gpus->mutex, NULL);
+    return gpus;
+}
+
+void gpus_destroy(struct gpus *gpus)
+{
+    if (gpus == NULL) {
+        return;
+    }
+    for (int i = 0; i < gpus->count; i++) {
+        gpu_pool_destroy(gpus->pools[i]);
+    }
+    gpu_pool_destroy(gpus->pinned);
+    gpu_system_close(gpus->system);
+    map_fini(&gpus->given);
+    mem_free(gpus->pools);
+    mem_free(gpus->list);
+    pthread_mutex_destroy(&gpus->mutex);
+    mem_free(gpus);
+}
+
+// ---- looking ----------------------------------------------------------------------------------------------------------
+
+static void describe(struct gpus *gpus, int ordinal)
+{
+    const struct gpu_device_info *info = gpu_device_info(gpu_system_device(gpus->system, ordinal));
+    gpus->list[ordinal].id = ordinal;
+    gpus->list[ordinal].compute_capability = info->compute_major + info->compute_minor / 10.0;
+    LOG_NOTE("GPU %d: %s, %s, compute capability %d.%d, %llu MiB", ordinal, info->uuid, info->name,
+             info->compute_major, info->compute_minor,
+             (unsigned long long)(info->memory_bytes >> 20));
+}
+
+// With the mutex held.
+static void look(struct gpus *gpus)
+{
+    gpus->looked = true;
+    struct nrd_status *status = gpu_system_open(&gpus->system);
+    if (status != NULL) {
+        LOG_DEBUG(1, "no GPUs: %s", status_text(status));
+        status_free(status);
+        return;
+    }
+    int count = gpu_system_count(gpus->system);
+    gpus->list = mem_calloc((size_t)count, sizeof(*gpus->list));
+    gpus->pools = mem_calloc((size_t)count, sizeof(*gpus->pools));
+    if (gpus->list == NULL || gpus->pools == NULL) {
+        LOG_ERR("no memory to list %d GPUs: none is used", count);
+        gpu_system_close(gpus->system);
+        gpus->system = NULL;
+        return;
+    }
+    gpus->count = count;
+    for (int i = 0; i < count; i++) {
+        describe(gpus, i);
+    }
+}
+
+struct config_devices gpus_devices(struct gpus *gpus)
+{
+    pthread_mutex_lock(&gpus->mutex);
+    if (!gpus->looked) {
+        look(gpus);
+    }
+    struct config_devices devices = {
+        .gpus = gpus->list,
+        .gpu_count = (size_t)gpus->count,
+        .min_compute_capability = gpus->options->min_compute_capability,
+        .gpu_fallback_cpu = gpus->options->gpu_fallback_cpu,
+    };
+    pthread_mutex_unlock(&gpus->mutex);
+    return devices;
+}
+
+int gpus_count(struct gpus *gpus)
+{
+    pthread_mutex_lock(&gpus->mutex);
+    int count = gpus->count;
+    pthread_mutex_unlock(&gpus->mutex);
+    return count;
+}
+
+struct gpu_device *gpus_device(struct gpus *gpus, int32_t id)
+{
+    pthread_mutex_lock(&gpus->mutex);
+    struct gpu_device *device = gpus->system == NULL ? NULL : gpu_system_device(gpus->system, id);
+    pthread_mutex_unlock(&gpus->mutex);
+    return device;
+}
+
+// ---- memory ---------------------------------------------------------------------------------------------------------
+
+static uint64_t cuda_pool_bytes(const struct gpus *gpus, int ordinal)
+{
+    char group[16];
+    snprintf(group, sizeof(group), "%d", ordinal);
+    const char *text = setting_list_get(&gpus->options->cuda_pool_bytes, group, "bytes");
+    uint64_t bytes = DEFAULT_CUDA_POOL_BYTES;
+    return text != NULL && slice_to_u64(slice_of(text), &bytes) ? bytes : DEFAULT_CUDA_POOL_BYTES;
+}
+
+// The pool of a device, made if need be; NULL where it may have none. With the mutex held.
+static struct nrd_status *device_pool(struct gpus *gpus, int ordinal, struct gpu_pool **pool)
+{
+    if (gpus->pools[ordinal] == NULL) {
+        const struct gpu_pool_options options = {.kind = NRD_MEMORY_GPU,
+                                                 .device = gpu_system_device(gpus->system, ordinal),
+                                                 .limit_bytes = cuda_pool_bytes(gpus, ordinal),
+                                                 .numa_node = -1};
+        NRD_TRY(gpu_pool_create(&options, &gpus->pools[ordinal]));
+    }
+    *pool = gpus->pools[ordinal];
+    return NULL;
+}
+
+static struct nrd_status *pinned_pool(struct gpus *gpus, struct gpu_pool **pool)
+{
+    if (gpus->system == NULL || gpus->options->pinned_pool_bytes == 0) {
+        return status_new(NRD_UNSUPPORTED, "Pinned memory allocation not supported");
+    }
+    if (gpus->pinned == NULL) {
+        const struct gpu_pool_options options = {.kind = NRD_MEMORY_PINNED,
+                                                 .device = gpu_system_device(gpus->system, 0),
+                                                 .limit_bytes = gpus->options->pinned_pool_bytes,
+                                                 .numa_node = -1};
+        NRD_TRY(gpu_pool_create(&options, &gpus->pinned));
+    }
+    *pool = gpus->pinned;
+    return NULL;
+}
+
+static struct nrd_status *take(struct gpus *gpus, enum nrd_memory kind, int64_t id, size_t size,
+                               struct tensor_buffer **buffer)
+{
+    struct gpu_pool *pool = NULL;
+    pthread_mutex_lock(&gpus->mutex);
+    struct nrd_status *status = NULL;
+    if (kind == NRD_MEMORY_PINNED) {
+        status = pinned_pool(gpus, &pool);
+    } else if (id < 0 || id >= gpus->count) {
+        status = status_new(NRD_UNSUPPORTED, "GPU memory allocation not supported");
+    } else {
+        status = device_pool(gpus, (int)id, &pool);
+    }
+    pthread_mutex_unlock(&gpus->mutex);
+    NRD_TRY(status);
+    status = gpu_pool_get(pool, size, buffer);
+    if (status != NULL && kind == NRD_MEMORY_GPU) {
+        status_free(status); // over the pool's limit: from the device, as long as that has some
+        status = gpu_direct_get(gpu_system_device(gpus->system, (int)id), size, buffer);
+    }
+    return status;
+}
+
+static struct slice address_key(void *const *memory)
+{
+    return (struct slice){(const char *)memory, sizeof(*memory)};
+}
+
+struct nrd_status *gpus_allocate(struct gpus *gpus, enum nrd_memory kind, int64_t id, size_t size,
+                                 void **memory)
+{
+    struct tensor_buffer *buffer = NULL;
+    NRD_TRY(take(gpus, kind, id, size, &buffer));
+    pthread_mutex_lock(&gpus->mutex);
+    struct nrd_status *status = map_put(&gpus->given, address_key(&buffer->data), buffer, NULL);
+    pthread_mutex_unlock(&gpus->mutex);
+    if (status != NULL) {
+        buffer_unref(buffer);
+        return status;
+    }
+    *memory = buffer->data;
+    return NULL;
+}
+
+struct nrd_status *gpus_free(struct gpus *gpus, void *memory)
+{
+    pthread_mutex_lock(&gpus->mutex);
+    struct tensor_buffer *buffer = map_remove(&gpus->given, address_key(&memory));
+    pthread_mutex_unlock(&gpus->mutex);
+    if (buffer == NULL) {
+        return status_new(NRD_INTERNAL, "memory at %p was not given out by this server", memory);
+    }
+    buffer_unref(buffer);
+    return NULL;
+}
+
+void gpus_pinned_usage(struct gpus *gpus, struct gpu_pool_usage *usage)
+{
+    *usage = (struct gpu_pool_usage){0};
+    pthread_mutex_lock(&gpus->mutex);
+    struct gpu_pool *pool = gpus->pinned;
+    pthread_mutex_unlock(&gpus->mutex);
+    if (pool != NULL) {
+        gpu_pool_usage(pool, usage);
+    }
+}

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// GPUs: what one server uses of this machine's GPUs: which there are, and the pools that its backends take memory from.
+//
+// They are looked for when the first model is loaded, not before: a server of models for the processor need not wait for a driver.
+// A machine without a driver or without a GPU is one with none. Pools are made at their first use, within the limits of
+// --pinned-memory-pool-byte-size and --cuda-memory-pool-byte-size. Start at gpus_create(), gpus_devices().
+#ifndef NEREID_CORE_GPUS_H
+#define NEREID_CORE_GPUS_H
+
+#include "base/status.h"
+#include "config/model_config.h"
+#include "core/options.h"
+#include "gpu/device.h"
+#include "gpu/memory.h"
+
+struct gpus;
+
+// Of `options`, which outlive it. Returns owned; NULL when memory is out. Thread: any.
+struct gpus *gpus_create(const struct server_options *options);
+// All memory must have been freed. NULL is fine. Thread: owner.
+void gpus_destroy(struct gpus *gpus);
+
+// What instance groups may go to. Looks for GPUs the first time, which may take a second where there are some. Borrowed from
+// `gpus`. Thread: loader.
+struct config_devices gpus_devices(struct gpus *gpus);
+// The devices themselves; 0 and NULL before gpus_devices() was called. Borrowed. Thread: any.
+int gpus_count(struct gpus *gpus);
+struct gpu_device *gpus_device(struct gpus *gpus, int32_t id);
+
+// TRITONBACKEND_MemoryManagerAllocate for pinned and GPU memory, with Triton's texts: UNSUPPORTED where there is no such device or
+// memory. What does not fit into a GPU's pool is taken from the device directly, as Triton does. `*memory` is aligned to 256.
+// Thread: any.
+NRD_MUST_USE struct nrd_status *gpus_allocate(struct gpus *gpus, enum nrd_memory kind, int64_t id,
+                                              size_t size, void **memory);
+// Takes what gpus_allocate() gave. INTERNAL for anything else. Thread: any.
+NRD_MUST_USE struct nrd_status *gpus_free(struct gpus *gpus, void *memory);
+
+// What the pinned pool holds, for nv_pinned_memory_pool_*; all zero where there is none. Thread: any.
+void gpus_pinned_usage(struct gpus *gpus, struct gpu_pool_usage *usage);
+
+#endif
