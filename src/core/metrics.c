@@ -11,8 +11,10 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "config/model_config.h"
+#include "core/gpus.h"
 #include "core/lifecycle.h"
 #include "core/metric_family.h"
+#include "core/metrics_gpu.h"
 #include "core/model.h"
 #include "core/server.h"
 #include "core/stats.h"
@@ -27,6 +29,7 @@ struct metrics {
     uint64_t cpu_busy;
     uint64_t cpu_total;
     double cpu_utilization;
+    struct metrics_gpu *gpu; // NULL: not asked for
 };
 
 // ---- processor and memory -------------------------------------------------------------------------------------------
@@ -102,12 +105,14 @@ static void write_gauge(struct str *out, const char *name, const char *help, dou
 static void write_system(struct metrics *metrics, struct str *out)
 {
     const struct server_options *options = metrics->server->options;
-    // No pinned memory without a GPU: the pool is what was asked for, and none of it is used.
+    struct gpu_pool_usage pinned;
+    gpus_pinned_usage(metrics->server->gpus, &pinned);
+    // The pool counts as what was asked for, also where there is no GPU to pin memory for.
     write_gauge(out, "nv_pinned_memory_pool_total_bytes",
                 "Pinned memory pool total memory size, in bytes",
                 (double)options->pinned_pool_bytes);
     write_gauge(out, "nv_pinned_memory_pool_used_bytes",
-                "Pinned memory pool used memory size, in bytes", 0);
+                "Pinned memory pool used memory size, in bytes", (double)pinned.used_bytes);
     char text[4096];
     if (!options->cpu_metrics) {
         return;
@@ -352,6 +357,13 @@ struct nrd_status *metrics_create(struct server *server, struct metrics **out)
     if (server->options->cpu_metrics) {
         read_cpu(&metrics->cpu_busy, &metrics->cpu_total);
     }
+    if (server->options->gpu_metrics) {
+        metrics->gpu = metrics_gpu_create(server);
+        if (metrics->gpu == NULL) {
+            metrics_destroy(metrics);
+            return status_no_memory();
+        }
+    }
     *out = metrics;
     return NULL;
 }
@@ -364,6 +376,7 @@ bool metrics_want_first_response(const struct metrics *metrics)
 void metrics_destroy(struct metrics *metrics)
 {
     if (metrics != NULL) {
+        metrics_gpu_destroy(metrics->gpu);
         pthread_mutex_destroy(&metrics->cpu_mutex);
         mem_free(metrics);
     }
@@ -385,6 +398,9 @@ struct nrd_status *metrics_write(struct metrics *metrics, struct str *out)
     }
     if (series != NULL) {
         write_models(metrics, series, count, out);
+        if (metrics->gpu != NULL) {
+            metrics_gpu_write(metrics->gpu, out);
+        }
         write_system(metrics, out);
         if (metrics->histogram_latencies) {
             write_first_response(out, series, count);
