@@ -267,6 +267,8 @@ check-asan check-ubsan check-tsan: check-%:
 	@ln -sfn $(abspath $(PLAIN))/venv $(san_b)/venv
 	@ln -sfn $(abspath $(PLAIN))/peer $(san_b)/peer
 	@ln -sfn $(abspath $(PLAIN))/lib/nereid/onnxruntime $(san_b)/lib/nereid/onnxruntime
+	@ln -sfn $(abspath $(PLAIN))/lib/nereid/tensorflow $(san_b)/lib/nereid/tensorflow
+	@ln -sfn $(abspath $(PLAIN))/frameworks $(san_b)/frameworks
 	@$(MAKE) --no-print-directory -j2 B=$(san_b) SAN=$* all test-programs
 	@ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1 LSAN_OPTIONS=suppressions=$(supp)/lsan.supp:print_suppressions=0 \
 	  TSAN_OPTIONS=suppressions=$(supp)/tsan.supp UBSAN_OPTIONS=print_stacktrace=1 \
