@@ -160,7 +160,7 @@ unit_folders := $(sort $(notdir $(patsubst %/,%,$(dir $(wildcard tests/unit/*/.)
 unit_of = $(patsubst tests/%.c,$(B)/tests/%,$(sort $(wildcard tests/unit/$1/test_*.c)))
 unit_extra_protocol = $(core_so)
 # Tests of backends are hosts: they open the built backends, which resolve the interfaces in the test program.
-unit_extra_backends = $(common_obj) | $(foreach b,$(backend_names),$(call backend_so,$(b)))
+unit_extra_backends = $(common_obj) $(B)/obj/backends/tensorflow/tf_proto.o | $(foreach b,$(backend_names),$(call backend_so,$(b)))
 unit_ldflags_backends := -rdynamic
 deps_backends := tensor base
 # tests/support/fake_cuda: a pretended CUDA driver, linked into tests of GPU code; and the same as libraries that a program
@@ -204,7 +204,8 @@ fuzz_libs := $(foreach f,$(call present,protocol net graph config proto tensor b
 fuzz_sys = $(sys_graph) $(sys_protocol) $(sys_net) $(sys_proto) $(sys_base)
 $(B)/tests/fuzz/fuzz_%: $(B)/obj/tests/fuzz/fuzz_%.o $(B)/obj/tests/fuzz/replay.o $(fuzz_libs) $(core_so)
 	@mkdir -p $(@D)
-	$(q)$(CC) $(ldflags) -o $@ $(filter %.o %.a,$^) -L$(B)/lib -ltritonserver -Wl,-rpath,$(abspath $(B))/lib $(fuzz_sys)
+	$(q)$(CC) $(ldflags) -o $@ $(filter %.o,$^) $(filter %.a,$^) -L$(B)/lib -ltritonserver -Wl,-rpath,$(abspath $(B))/lib $(fuzz_sys)
+$(B)/tests/fuzz/fuzz_tf_proto: $(B)/obj/backends/tensorflow/tf_proto.o
 fuzz_programs := $(fuzz_names:%=$(B)/tests/fuzz/%)
 
 # bench/*.c: one program each; the core is linked in for those that measure it from inside.
