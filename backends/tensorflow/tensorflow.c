@@ -48,7 +48,14 @@ TRITONSERVER_Error *TRITONBACKEND_Finalize(TRITONBACKEND_Backend *backend)
 TRITONSERVER_Error *TRITONBACKEND_GetBackendAttribute(TRITONBACKEND_Backend *backend,
                                                       TRITONBACKEND_BackendAttribute *attributes)
 {
-    (void)backend;
+    void *state = NULL;
+    BACKEND_TRY(TRITONBACKEND_BackendState(backend, &state));
+    const struct tf_library *library = state;
+    if (!library->cuda) {
+        // Where there are GPUs, a model that names no instance group would be given to them.
+        BACKEND_TRY(TRITONBACKEND_BackendAttributeAddPreferredInstanceGroup(
+            attributes, TRITONSERVER_INSTANCEGROUPKIND_CPU, 0, NULL, 0));
+    }
     return TRITONBACKEND_BackendAttributeSetParallelModelInstanceLoading(attributes, true);
 }
 

@@ -92,6 +92,11 @@ static TRITONSERVER_Error *read_table(struct tf_library *library, void *handle)
     TF_FUNCTIONS(TF_READ)
 #undef TF_READ
     library->version = library->fn.version();
+    // The C API does not tell what the library was built for; this function of its does.
+    bool (*cuda)(void) = NULL;
+    void *symbol = dlsym(handle, "_ZN10tensorflow19IsGoogleCudaEnabledEv");
+    memcpy(&cuda, &symbol, sizeof(cuda));
+    library->cuda = cuda != NULL && cuda();
     return NULL;
 }
 

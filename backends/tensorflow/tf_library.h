@@ -13,6 +13,7 @@ struct tf_library {
     struct tf_functions fn;
     char *path;          // what was opened
     const char *version; // the library's own
+    bool cuda;           // it was built for GPUs
     // Settings that all models share.
     bool soft_placement;
     double gpu_memory_fraction; // 0: memory grows as needed
