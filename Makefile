@@ -33,6 +33,7 @@ ldflags := -pthread $(san) -Wl,-z,relro,-z,now $(asan_cxx) $(LDFLAGS)
 sys_proto := -lprotobuf-c
 sys_net := -levent_core -lnghttp2 -lssl -lcrypto -lz
 sys_protocol := -lz
+sys_client := -lz
 sys_graph := -lyaml
 sys_image := -ljpeg -lz
 sys_base := -lm -ldl
@@ -197,6 +198,11 @@ tool_programs := $(patsubst tests/tools/%.c,$(B)/tests/tools/%,$(wildcard tests/
 $(B)/tests/tools/%: $(B)/obj/tests/tools/%.o $(call libs_for,protocol) $(call libs_for,core) $(core_so)
 	@mkdir -p $(@D)
 	$(q)$(CC) $(ldflags) -o $@ $< $(call libs_for,protocol) $(call lib_of,config) $(call libs_for,config) -L$(B)/lib -ltritonserver -Wl,-rpath,$(abspath $(B))/lib $(call sys_for,protocol) $(sys_proto) $(sys_base)
+
+# Those of the public library use nothing else.
+$(B)/tests/tools/client_%: $(B)/obj/tests/tools/client_%.o $(nereid_so)
+	@mkdir -p $(@D)
+	$(q)$(CC) $(ldflags) -o $@ $< -L$(B)/lib -lnereid -Wl,-rpath,$(abspath $(B))/lib
 
 # tests/fuzz/fuzz_*.c: LLVMFuzzerTestOneInput; here linked with a main that replays the corpus, under clang for real fuzzing.
 fuzz_names := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
