@@ -21,8 +21,9 @@ struct condition_type {
     // Thread: the worker that has the operator. Must not block.
     enum nrd_condition_state (*check)(struct nrd_condition *c, void *state, int64_t now,
                                       int64_t *target);
-    void (*executed)(struct nrd_condition *c, void *state, int64_t now); // after a compute
-    void (*fini)(struct nrd_condition *c, void *state);                  // with the application
+    // After a compute; `now` is when it began.
+    void (*executed)(struct nrd_condition *c, void *state, int64_t now);
+    void (*fini)(struct nrd_condition *c, void *state); // with the application
 };
 
 struct nrd_condition {
@@ -41,8 +42,9 @@ struct nrd_condition {
 
 // NULL: none. Names are found with "holoscan::" and the like before them too.
 const struct condition_type *condition_type_find(const char *name);
-// The operator's AsynchronousCondition, made when there is none. NULL: no memory.
-struct nrd_condition *condition_async(struct nrd_operator *op);
+// What the operator's asynchronous state (every operator has one, READY at first) says. Remembers what it saw for async_executed().
+enum nrd_condition_state async_check(struct nrd_compute *exec);
+void async_executed(struct nrd_compute *exec);
 // What a condition waits for, for people: "a message on input 'in'". Appends.
 void condition_describe(const struct nrd_condition *c, struct str *out);
 

@@ -127,13 +127,16 @@ struct nrd_operator {
     struct graph_list inputs;     // struct graph_port
     struct graph_list outputs;    // struct graph_port
     struct graph_list conditions; // struct nrd_condition, those that were added
-    struct nrd_condition *async;  // its AsynchronousCondition; NULL: none
+    struct nrd_condition *async;  // its AsynchronousCondition; NULL: none was added
+    enum nrd_async_state async_initial; // what was set before the run
     struct nrd_thread_pool *pool; // NULL: the scheduler's own threads
     struct nrd_thread_options thread;
     struct metadata_setting metadata;
     bool in_setup;
+    bool setup_failed;
     bool was_initialized;
     uint32_t index;           // in fragment.operators
+    uint32_t number;          // in the whole application, while it is checked
     struct nrd_compute *exec; // its record in the plan; NULL until compiled
     nrd_choose_fn choose;     // dynamic flows
     void *choose_arg;

@@ -84,23 +84,27 @@ struct nrd_compute {
     bool is_source; // ends when the run is asked to stop: nothing feeds it
     bool is_timed;  // a condition needs the time
     bool metadata_on;
-    bool has_exec; // the last input or output is of control
+    struct plan_input *exec_input; // the implicit ports of control; NULL: none
+    struct plan_output *exec_output;
     enum metadata_policy metadata_policy;
     struct nrd_condition **conditions;
     uint32_t condition_count;
 
     // The worker's that runs it.
     bool started;
-    bool retired;        // a condition said NEVER
-    bool holds_event;    // an outstanding event keeps the run alive
-    uint32_t heap_at;    // place in the pool's timers + 1; 0: none
-    int64_t wake_time;   // of that timer
-    uint64_t count;      // executions
-    int64_t executed_at; // graph's time of the last execution's end; -1: none
+    bool retired;      // a condition said NEVER
+    bool holds_event;  // an outstanding event keeps the run alive
+    uint32_t heap_at;  // place in the pool's timers + 1; 0: none
+    int64_t wake_time; // of that timer
+    uint64_t count;    // executions
     struct nrd_value *metadata;
-    enum nrd_code fault; // of an emit that found no room
+    struct nrd_status *error; // of metadata, of this execution
+    enum nrd_code fault;      // of an emit that found no room
     uint32_t fault_port;
     struct worker *worker; // that runs it now
+    bool brief;            // its last compute was short (pools of several threads)
+    uint64_t async_seen;   // async_word at the last look
+    int64_t began_at;      // graph's time of this execution's begin; only where `is_timed`
     int64_t choice_mark;   // of dynamic flows: see choose.c
     void *watch;           // of flow tracking: its struct track_operator
 
@@ -111,14 +115,16 @@ struct nrd_compute {
     // What others write.
     _Alignas(CACHE_LINE) _Atomic uint32_t state; // enum exec_state
     _Atomic bool stop_asked;                     // nrd_fragment_stop()
-    struct queue_node link;                      // in its pool's inbox
+    _Atomic uint64_t async_word; // nrd_operator_async(): times it was set, << 3, and the state
+    struct queue_node link;      // in its pool's inbox
 };
 
 struct plan {
     struct nrd_app *app;
-    struct nrd_compute *execs;
+    struct nrd_compute *execs; // in topological order
     uint32_t exec_count;
-    struct plan_flow *flows;
+    uint32_t exec_room;
+    struct plan_flow *flows; // by consumer, input, connection
     uint32_t flow_count;
     struct pool **pools;
     uint32_t pool_count;
@@ -150,6 +156,13 @@ static inline uint64_t flow_fill(const struct plan_flow *flow)
     uint64_t head = atomic_load_explicit(&flow->head, memory_order_acquire);
     uint64_t tail = atomic_load_explicit(&flow->tail, memory_order_acquire);
     return tail > head ? tail - head : 0;
+}
+// Messages that the consumer could take: a latest-value flow always has the last one again. Thread: the consumer's.
+static inline uint64_t flow_available(const struct plan_flow *flow)
+{
+    return !flow->latest ? flow_fill(flow)
+                         : flow->held != NULL ||
+                               atomic_load_explicit(&flow->slots[0], memory_order_acquire) != NULL;
 }
 
 #endif

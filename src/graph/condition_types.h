@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// The types of conditions, for the table in condition.c.
+#ifndef NEREID_GRAPH_CONDITION_TYPES_H
+#define NEREID_GRAPH_CONDITION_TYPES_H
+
+#include "graph/condition.h"
+
+// condition_port.c
+extern const struct condition_type condition_message_available;
+extern const struct condition_type condition_downstream_affordable;
+extern const struct condition_type condition_multi_message;
+extern const struct condition_type condition_multi_message_timeout;
+extern const struct condition_type condition_expiring_message;
+extern const struct condition_type condition_first_pick_over;
+// condition_time.c
+extern const struct condition_type condition_count;
+extern const struct condition_type condition_boolean;
+extern const struct condition_type condition_periodic;
+extern const struct condition_type condition_timeout;
+extern const struct condition_type condition_deadline;
+// condition_async.c
+extern const struct condition_type condition_asynchronous;
+extern const struct condition_type condition_memory_available;
+
+#endif
