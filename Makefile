@@ -16,6 +16,10 @@ WERROR ?= $(if $(CI),1)
 VERSION := 0.1.0
 PYTHON ?= python3
 comma := ,
+define newline
+
+
+endef
 
 warnings := -Wall -Wextra -Wpedantic -Wshadow -Wundef -Wvla -Wstrict-prototypes -Wmissing-prototypes \
             -Wcast-qual -Wwrite-strings -Wformat=2 -Wswitch-enum -Wno-missing-field-initializers $(if $(filter 1,$(WERROR)),-Werror)
@@ -34,7 +38,7 @@ sys_proto := -lprotobuf-c
 sys_net := -levent_core -lnghttp2 -lssl -lcrypto -lz
 sys_protocol := -lz
 sys_graph := -lyaml
-sys_image := -ljpeg -lz
+sys_image := -ljpeg -lpng -lz
 sys_base := -lm -ldl
 
 # ---- folders -> static libraries ------------------------------------------------------------------------------------
@@ -57,13 +61,13 @@ deps_core := config gpu proto tensor base
 deps_net := base
 deps_protocol := net proto base
 deps_client := net proto tensor base
-deps_graph := gpu tensor base
+deps_graph := image gpu tensor base
 present = $(filter $(folders),$1)
 libs_for = $(foreach f,$(call present,$1 $(deps_$1)),$(call lib_of,$(f)))
 sys_for = $(foreach f,$1 $(deps_$1),$(sys_$(f)))
 
 .PHONY: all help
-all: program library backends
+all: program library backends modules
 
 help:
 	@sed -n 's/^## //p' $(firstword $(MAKEFILE_LIST))
@@ -153,6 +157,27 @@ backend-$1: $(call backend_so,$1)
 endef
 $(foreach b,$(backend_names),$(eval $(call backend_rules,$(b))))
 
+# ---- modules ---------------------------------------------------------------------------------------------------------
+# src/graph/ops/<name>/: lib/nereid/operators/libnereid_<name>.so, opened by the operators of libnereid.so that need it. Built where the
+# packages that it is on are, and named where they are not.
+module_pkgs_video := libavformat libavcodec libavutil libswscale
+module_so = $(B)/lib/nereid/operators/libnereid_$1.so
+module_all := $(sort $(notdir $(patsubst %/,%,$(dir $(wildcard src/graph/ops/*/.)))))
+module_names := $(foreach m,$(module_all),$(if $(module_pkgs_$m),$(if $(shell pkg-config --exists $(module_pkgs_$m) && echo 1),$m),$m))
+module_skipped := $(filter-out $(module_names),$(module_all))
+.PHONY: modules
+modules: $(foreach m,$(module_names),$(call module_so,$m))
+	$(foreach m,$(module_skipped),@echo "  SKIP  libnereid_$m.so: one of $(module_pkgs_$m) is not here"$(newline))
+define module_rules
+$(call module_so,$1): $(patsubst %.c,$(B)/obj/%.o,$(wildcard src/graph/ops/$1/*.c)) $(call lib_of,base) $(nereid_so)
+	@mkdir -p $$(@D)
+	@echo "  LD    $$@"
+	$$(q)$$(CC) -shared $$(ldflags) -Wl,-soname,libnereid_$1.so -Wl,--exclude-libs,ALL $$(if $$(SAN),,-Wl$$(comma)--no-undefined) -o $$@ \
+	  $$(filter %.o,$$^) $$(call lib_of,base) -L$(B)/lib -lnereid -Wl,-rpath,'$$$$ORIGIN/../..' $$(module_libs_$1) $$(sys_base)
+endef
+module_libs = $(if $(module_pkgs_$1),$(shell pkg-config --libs $(module_pkgs_$1)))
+$(foreach m,$(module_names),$(eval module_libs_$m := $(call module_libs,$m)) $(eval $(call module_rules,$m)))
+
 # ---- tests ----------------------------------------------------------------------------------------------------------
 # tests/unit/<folder>/test_*.c: one program each, linked with that folder's library and those below it.
 unit_folders := $(sort $(notdir $(patsubst %/,%,$(dir $(wildcard tests/unit/*/.)))))
@@ -179,7 +204,8 @@ $(fake_cuda_so): $(patsubst %.c,$(B)/obj/%.o,$(fake_cuda_src)) $(call libs_for,g
 fake-cuda: $(fake_cuda_so)
 unit_extra_gpu = $(fake_cuda_lib)
 unit_extra_core = $(fake_cuda_lib)
-unit_extra_graph = $(fake_cuda_lib)
+unit_extra_graph = $(fake_cuda_lib) | $(foreach m,$(module_names),$(call module_so,$m))
+unit_ldflags_graph := -rdynamic
 
 define unit_rules
 $(B)/tests/unit/$1/%: $(B)/obj/tests/unit/$1/%.o $(call libs_for,$1) $(unit_extra_$1)
@@ -199,8 +225,8 @@ $(B)/tests/tools/%: $(B)/obj/tests/tools/%.o $(call libs_for,protocol) $(call li
 
 # tests/fuzz/fuzz_*.c: LLVMFuzzerTestOneInput; here linked with a main that replays the corpus, under clang for real fuzzing.
 fuzz_names := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
-fuzz_libs := $(foreach f,$(call present,protocol net graph config proto tensor base),$(call lib_of,$(f)))
-fuzz_sys = $(sys_graph) $(sys_protocol) $(sys_net) $(sys_proto) $(sys_base)
+fuzz_libs := $(foreach f,$(call present,protocol net graph image gpu config proto tensor base),$(call lib_of,$(f)))
+fuzz_sys = $(sys_graph) $(sys_image) $(sys_protocol) $(sys_net) $(sys_proto) $(sys_base)
 $(B)/tests/fuzz/fuzz_%: $(B)/obj/tests/fuzz/fuzz_%.o $(B)/obj/tests/fuzz/replay.o $(fuzz_libs) $(core_so)
 	@mkdir -p $(@D)
 	$(q)$(CC) $(ldflags) -o $@ $(filter %.o %.a,$^) -L$(B)/lib -ltritonserver -Wl,-rpath,$(abspath $(B))/lib $(fuzz_sys)
@@ -298,6 +324,8 @@ install: all
 	install -m 644 include/triton/core/*.h $(DESTDIR)$(PREFIX)/include/triton/core/
 	for b in $(backend_names); do \
 	  install -D -m 755 $(B)/lib/nereid/backends/$$b/libtriton_$$b.so $(DESTDIR)$(PREFIX)/lib/nereid/backends/$$b/libtriton_$$b.so; done
+	for m in $(module_names); do \
+	  install -D -m 755 $(B)/lib/nereid/operators/libnereid_$$m.so $(DESTDIR)$(PREFIX)/lib/nereid/operators/libnereid_$$m.so; done
 	if [ -d $(B)/lib/nereid/onnxruntime ]; then \
 	  install -D -m 755 $(B)/lib/nereid/onnxruntime/libonnxruntime.so.1 $(DESTDIR)$(PREFIX)/lib/nereid/onnxruntime/libonnxruntime.so.1; fi
 	for p in tritonserver nereid; do sed 's|@VERSION@|$(VERSION)|' packaging/$$p.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/$$p.pc; done

@@ -36,6 +36,9 @@ SYSTEM_ONLY = {
     "yaml.h": {"src/graph"},
     "cuda": {"src/gpu", "backends"},
     "jpeglib": {"src/image"},
+    "png.h": {"src/image"},
+    "libav": {"src/graph"},
+    "libswscale": {"src/graph"},
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)
 

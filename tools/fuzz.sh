@@ -13,7 +13,7 @@ if ! command -v clang >/dev/null 2>&1; then
     exit 1
 fi
 build=build-fuzz
-libs="protocol net graph core config proto tensor base"
+libs="protocol net graph image gpu core config proto tensor base"
 objects=
 for target in "$@"; do objects="$objects $build/obj/tests/fuzz/$target.o"; done
 archives=
@@ -29,7 +29,7 @@ for target in "$@"; do
     mkdir -p "$build/corpus/$name"
     # shellcheck disable=SC2086
     clang -fsanitize=fuzzer,address -pthread -o "$build/$target" "$build/obj/tests/fuzz/$target.o" \
-        -Wl,--start-group $archives -Wl,--end-group -lyaml -lprotobuf-c -levent_core -lnghttp2 -lssl -lcrypto -lz -lm -ldl
+        -Wl,--start-group $archives -Wl,--end-group -lyaml -ljpeg -lpng -lprotobuf-c -levent_core -lnghttp2 -lssl -lcrypto -lz -lm -ldl
     echo "== $target for $seconds s"
     "$build/$target" -max_total_time="$seconds" -max_len=65536 -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
         -artifact_prefix="$build/found/$name-" "$build/corpus/$name" "tests/fuzz/corpus/$name" \

@@ -13,7 +13,8 @@ dir=${2:-build}
 here=$(cd "$(dirname "$0")" && pwd)
 
 packages=(gcc make pkg-config libc6-dev libevent-dev libnghttp2-dev libssl-dev zlib1g-dev libprotobuf-c-dev
-          protobuf-c-compiler protobuf-compiler libyaml-dev libjpeg-dev)
+          protobuf-c-compiler protobuf-compiler libyaml-dev libjpeg-dev libpng-dev
+          libavformat-dev libavcodec-dev libavutil-dev libswscale-dev)
 case $what in
 build) ;;
 lint) packages+=(python3 git g++ clang-format cppcheck) ;;
