@@ -7,7 +7,9 @@
 #include "base/status.h"
 #include "base/str.h"
 #include "graph/message_private.h"
+#include "graph/metadata.h"
 #include "graph/track.h"
+#include "graph/value.h"
 
 enum { POOL_IDLE_MAX = 1 << 16 };
 
@@ -165,11 +167,8 @@ struct nrd_message *message_copy(const struct message_pools *pools,
     copy->value_size = message->value_size;
     memcpy(copy->value, message->value, message->value_size);
     copy->acquired = message->acquired;
+    copy->metadata = value_share(message->metadata);
     bool complete = true;
-    if (message->metadata != NULL) {
-        copy->metadata = nrd_value_copy(message->metadata);
-        complete = copy->metadata != NULL;
-    }
     for (uint32_t i = 0; i < message->tensor_count && complete; i++) {
         const struct message_tensor *from = tensor_place(message, i);
         struct nrd_status *status =
@@ -341,14 +340,7 @@ const struct nrd_value *nrd_message_metadata(const struct nrd_message *message)
 struct nrd_status *nrd_message_set_metadata(struct nrd_message *message, const char *key,
                                             struct nrd_value *value)
 {
-    if (message->metadata == NULL) {
-        message->metadata = nrd_value_map();
-        if (message->metadata == NULL) {
-            nrd_value_free(value);
-            return status_no_memory();
-        }
-    }
-    return nrd_value_set(message->metadata, key, value);
+    return metadata_put(&message->metadata, key, value);
 }
 
 int64_t nrd_message_acquired(const struct nrd_message *message)

@@ -12,6 +12,9 @@ NRD_MUST_USE struct nrd_status *metadata_merge(struct nrd_compute *ctx,
 // Gives the message, of which the caller has the only reference, a copy of ctx->metadata. Called only where there is some.
 NRD_MUST_USE struct nrd_status *metadata_attach(struct nrd_compute *ctx,
                                                 struct nrd_message *message);
+// Sets one entry of a message's map, whoever else has the map; takes `value`.
+NRD_MUST_USE struct nrd_status *metadata_put(struct nrd_value **map, const char *key,
+                                             struct nrd_value *value);
 // The setting that counts for an operator: its own, its fragment's, its application's, else on and raise.
 void metadata_resolve(const struct nrd_operator *op, bool *on, enum metadata_policy *policy);
 

@@ -127,9 +127,27 @@ static bool is_container(const struct nrd_value *value)
     return value != NULL && (value->kind == NRD_VALUE_LIST || value->kind == NRD_VALUE_MAP);
 }
 
+struct nrd_value *value_share(struct nrd_value *value)
+{
+    if (value != NULL) {
+        atomic_fetch_add_explicit(&value->others, 1, memory_order_relaxed);
+    }
+    return value;
+}
+
+bool value_is_shared(const struct nrd_value *value)
+{
+    return atomic_load_explicit(&value->others, memory_order_acquire) != 0;
+}
+
 void nrd_value_free(struct nrd_value *value)
 {
     if (value == NULL) {
+        return;
+    }
+    // Alone is alone: nobody else can share what only this owner has.
+    if (value_is_shared(value) &&
+        atomic_fetch_sub_explicit(&value->others, 1, memory_order_acq_rel) != 0) {
         return;
     }
     if (is_container(value)) {
@@ -284,6 +302,27 @@ struct nrd_value *nrd_value_copy(const struct nrd_value *value)
         const struct value_entry *entry = &value->entries[i];
         struct nrd_status *status =
             value_add(copy, entry->key, entry->position, nrd_value_copy(entry->value));
+        if (status != NULL) {
+            status_free(status);
+            nrd_value_free(copy);
+            return NULL;
+        }
+    }
+    return copy;
+}
+
+struct nrd_value *value_copy_shallow(const struct nrd_value *value)
+{
+    struct nrd_value *copy = make(value->kind, NULL);
+    if (copy == NULL) {
+        return NULL;
+    }
+    copy->position = value->position;
+    copy->file = value_file_ref(value->file);
+    for (size_t i = 0; i < value->count; i++) {
+        const struct value_entry *entry = &value->entries[i];
+        struct nrd_status *status =
+            value_add(copy, entry->key, entry->position, value_share(entry->value));
         if (status != NULL) {
             status_free(status);
             nrd_value_free(copy);

@@ -5,6 +5,8 @@
 #ifndef NEREID_GRAPH_VALUE_H
 #define NEREID_GRAPH_VALUE_H
 
+#include <stdatomic.h>
+
 #include "base/map.h"
 #include "base/slice.h"
 #include "base/status.h"
@@ -32,6 +34,7 @@ struct value_entry {
 
 struct nrd_value {
     enum nrd_value_kind kind;
+    _Atomic uint32_t others; // owners but the first: see value_share()
     struct value_position position;
     struct value_file *file; // NULL: built in memory
     char *text;              // scalars: never NULL
@@ -47,6 +50,13 @@ struct nrd_value {
         };
     };
 };
+
+// One more owner of `value`, which nobody may change from then on; each owner gives it to nrd_value_free(). Returns
+// `value`; NULL stays NULL. Thread: any.
+struct nrd_value *value_share(struct nrd_value *value);
+bool value_is_shared(const struct nrd_value *value);
+// A map (a list) of its own that shares its items. Returns owned; NULL: no memory. Thread: any.
+struct nrd_value *value_copy_shallow(const struct nrd_value *value);
 
 // What a plain scalar's text is: null, bool (yaml-cpp's spellings of YAML 1.1), int (decimal, 0x, 0o, 0), real or string.
 // Fills the member of `out` that its kind has. Thread: any.
