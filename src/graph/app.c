@@ -5,10 +5,13 @@
 
 #include "base/mem.h"
 #include "graph/condition.h"
+#include "graph/devices.h"
 #include "graph/graph_private.h"
 #include "graph/operator_change.h"
 #include "graph/registry.h"
+#include "graph/resource.h"
 #include "graph/run.h"
+#include "graph/streams.h"
 #include "graph/watch.h"
 
 bool graph_list_add(struct nrd_app *app, struct graph_list *list, void *item)
@@ -82,6 +85,7 @@ static void operator_destroy(struct nrd_operator *op)
     if (op->class->destroy != NULL) {
         op->class->destroy(op, op->state);
     }
+    streams_destroy(op);
     mem_free(op->state);
     param_store_fini(&op->store);
     operator_changes_destroy(op->changes);
@@ -93,13 +97,9 @@ static void fragment_destroy(struct nrd_fragment *f)
         operator_destroy(f->operators.items[i]);
     }
     for (uint32_t i = f->resources.count; i-- > 0;) {
-        struct nrd_resource *r = f->resources.items[i];
-        if (r->class->destroy != NULL) {
-            r->class->destroy(r, r->state);
-        }
-        mem_free(r->state);
-        param_store_fini(&r->store);
+        resource_fini(f->resources.items[i]);
     }
+    fragment_drop_allocator(f);
     param_store_fini(&f->options_store);
     map_fini(&f->names);
 }
@@ -124,6 +124,7 @@ void nrd_app_destroy(struct nrd_app *app)
         fragment_destroy(app->fragments.items[i]);
     }
     run_destroy(app->run);
+    devices_unref(atomic_load_explicit(&app->devices, memory_order_relaxed));
     arena_fini(&app->arena);
     mem_free(app);
 }

@@ -6,8 +6,10 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "graph/dynamic.h"
 #include "graph/metadata.h"
 #include "graph/resource.h"
+#include "graph/streams.h"
 #include "graph/watch.h"
 #include "graph/worker.h"
 
@@ -349,21 +351,35 @@ static void watch_emitted(struct nrd_compute *ctx, uint32_t output, struct nrd_m
     }
 }
 
-// One message onto all flows of an output; takes it. NULL, or the first flow that faulted.
+static uint32_t count_chosen(const struct plan_output *out)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < out->flow_count; i++) {
+        count += out->flows[i]->chosen;
+    }
+    return count;
+}
+
+// One message onto all flows of an output, or those that were chosen; takes it. NULL, or the first flow that faulted.
 static const struct plan_flow *send(struct nrd_compute *ctx, struct plan_output *out,
                                     struct nrd_message *m)
 {
     const struct plan_flow *fault = NULL;
-    if (out->flow_count == 0) {
+    bool chooses = ctx->op->choose != NULL;
+    uint32_t flow_count = chooses ? count_chosen(out) : out->flow_count;
+    if (flow_count == 0) {
         nrd_message_unref(m);
         return NULL;
     }
-    if (out->flow_count > 1) {
+    if (flow_count > 1) {
         // All references at once: a branch may be done with its own before the next has one.
-        atomic_fetch_add_explicit(&m->references, out->flow_count - 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&m->references, flow_count - 1, memory_order_relaxed);
     }
     for (uint32_t i = 0; i < out->flow_count; i++) {
         struct plan_flow *flow = out->flows[i];
+        if (chooses && !flow->chosen) {
+            continue;
+        }
         if (!flow_put(flow, m)) {
             fault = fault == NULL ? flow : fault;
         } else if (flow->wakes_consumer) {
@@ -461,11 +477,22 @@ struct nrd_status *exec_compute(struct nrd_compute *ctx)
     }
     ctx->count++;
     count(&ctx->computes, 1);
+    if (ctx->op->streams != NULL) {
+        struct nrd_status *gpu = streams_end(ctx, status == NULL);
+        if (status == NULL) {
+            status = gpu;
+        } else {
+            status_free(gpu);
+        }
+    }
     if (status != NULL) {
         exec_drop_staged(ctx);
     } else {
         if (ctx->exec_output != NULL) {
             exec_signal(ctx);
+        }
+        if (ctx->op->choose != NULL) {
+            flows_choose(ctx);
         }
         status = exec_commit(ctx);
     }

@@ -12,7 +12,7 @@ NRD_MUST_USE struct nrd_status *exec_compute(struct nrd_compute *ctx);
 // Sends what was emitted. An error: a queue was full under NRD_QUEUE_FAULT.
 NRD_MUST_USE struct nrd_status *exec_commit(struct nrd_compute *ctx);
 void exec_drop_staged(struct nrd_compute *ctx);
-// Hands control on: one signal on each flow out of the operator's control output, or on those that its `choose` picks (choose.c).
+// Hands control on: one signal on each flow out of the operator's control output, of which commit then uses those that were chosen.
 void exec_signal(struct nrd_compute *ctx);
 
 #endif

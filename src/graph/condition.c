@@ -23,6 +23,9 @@ static const struct condition_type *const TYPES[] = {
     &condition_deadline,
     &condition_asynchronous,
     &condition_memory_available,
+    &condition_cuda_stream,
+    &condition_cuda_event,
+    &condition_cuda_buffer_available,
 };
 
 enum { TYPE_COUNT = sizeof(TYPES) / sizeof(TYPES[0]) };

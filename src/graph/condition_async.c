@@ -72,6 +72,8 @@ const struct condition_type condition_asynchronous = {
 
 // ---- MemoryAvailable ----
 
+static const int64_t SETTLE_NS = 100000;
+
 struct memory_state {
     struct nrd_resource *allocator;
     uint64_t min_bytes;
@@ -93,13 +95,17 @@ static enum nrd_condition_state memory_check(struct nrd_condition *c, void *stat
 {
     const struct memory_state *s = state;
     (void)c;
-    (void)now;
-    (void)target;
     const struct allocator_ops *ops = s->allocator->class->ops;
-    return ops->available == NULL ||
-                   ops->available(s->allocator->state, s->min_bytes, (uint64_t)s->min_blocks)
-               ? NRD_CONDITION_READY
-               : NRD_CONDITION_WAIT;
+    if (ops->available == NULL ||
+        ops->available(s->allocator->state, s->min_bytes, (uint64_t)s->min_blocks)) {
+        return NRD_CONDITION_READY;
+    }
+    if (ops->settling == NULL || !ops->settling(s->allocator->state)) {
+        return NRD_CONDITION_WAIT; // until resource_changed()
+    }
+    // Memory was given back that a GPU still uses, of which nobody will tell.
+    *target = now + SETTLE_NS;
+    return NRD_CONDITION_WAIT_TIME;
 }
 
 static const char *const ALLOCATOR_KIND[] = {"allocator", NULL};
@@ -126,6 +132,7 @@ static const struct nrd_param MEMORY_PARAMS[] = {
 
 const struct condition_type condition_memory_available = {
     .name = "MemoryAvailableCondition",
+    .is_timed = true,
     .state_size = sizeof(struct memory_state),
     .params = MEMORY_PARAMS,
     .prepare = memory_prepare,

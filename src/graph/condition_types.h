@@ -21,5 +21,9 @@ extern const struct condition_type condition_deadline;
 // condition_async.c
 extern const struct condition_type condition_asynchronous;
 extern const struct condition_type condition_memory_available;
+// condition_cuda.c
+extern const struct condition_type condition_cuda_stream;
+extern const struct condition_type condition_cuda_event;
+extern const struct condition_type condition_cuda_buffer_available;
 
 #endif

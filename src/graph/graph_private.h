@@ -16,6 +16,7 @@
 #include "graph/param.h"
 #include "nereid/graph.h"
 
+struct devices;
 struct plan;
 struct run;
 struct watcher_class;
@@ -52,10 +53,11 @@ struct nrd_app {
     struct graph_list watchers;   // struct watcher
     struct graph_list extensions; // handles of dlopen
     struct metadata_setting metadata;
-    bool count_busy;   // fill nrd_operator_counts.busy_ns: costs two looks at the clock a compute
-    void *track;       // flow tracking's own (track.c)
-    struct plan *plan; // NULL until compiled, and again after something was added
-    struct run *run;   // made with the plan, kept for further runs
+    bool count_busy; // fill nrd_operator_counts.busy_ns: costs two looks at the clock a compute
+    void *track;     // flow tracking's own (watch_track.c)
+    _Atomic(struct devices *) devices; // GPUs; NULL until somebody asks (devices.c)
+    struct plan *plan;                 // NULL until compiled, and again after something was added
+    struct run *run;                   // made with the plan, kept for further runs
     // A run that nrd_app_run_async() began.
     struct thread async;
     struct nrd_status *async_result;
@@ -88,8 +90,9 @@ struct nrd_fragment {
     enum scheduler_kind scheduler;
     struct scheduler_options options;
     struct param_store options_store;
-    struct nrd_operator *start;       // "<|start|>"; NULL until asked for
-    struct nrd_resource *allocator;   // the default one behind nrd_allocate(NULL); its own to make
+    struct nrd_operator *start; // "<|start|>"; NULL until asked for
+    _Atomic(struct nrd_resource *)
+        allocator;                    // behind nrd_allocate(NULL); NULL until it is asked for
     struct nrd_resource *stream_pool; // the one behind nrd_compute_stream(); NULL: the default
 };
 
@@ -124,12 +127,12 @@ struct nrd_operator {
     char *name;
     void *state; // aligned to 64
     struct param_store store;
-    struct graph_list inputs;     // struct graph_port
-    struct graph_list outputs;    // struct graph_port
-    struct graph_list conditions; // struct nrd_condition, those that were added
-    struct nrd_condition *async;  // its AsynchronousCondition; NULL: none was added
+    struct graph_list inputs;           // struct graph_port
+    struct graph_list outputs;          // struct graph_port
+    struct graph_list conditions;       // struct nrd_condition, those that were added
+    struct nrd_condition *async;        // its AsynchronousCondition; NULL: none was added
     enum nrd_async_state async_initial; // what was set before the run
-    struct nrd_thread_pool *pool; // NULL: the scheduler's own threads
+    struct nrd_thread_pool *pool;       // NULL: the scheduler's own threads
     struct nrd_thread_options thread;
     struct metadata_setting metadata;
     bool in_setup;

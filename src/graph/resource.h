@@ -28,11 +28,19 @@ struct allocator_ops {
                                                 int32_t device, struct nrd_tensor **tensor);
     // Whether that many bytes (or, when `blocks` is not 0, blocks) could be had now. NULL: always. Thread: any.
     bool (*available)(void *self, uint64_t bytes, uint64_t blocks);
+    // Whether memory was given back that a GPU still uses, so that more will be there without anybody saying so. NULL: never.
+    // Thread: any.
+    bool (*settling)(void *self);
 };
+// Destroys the fragment's default allocator, which nrd_allocate() made. Thread: owner.
+void fragment_drop_allocator(struct nrd_fragment *f);
 // What an allocator calls when memory came back, so that those who wait for it look again. Cheap when nobody does. Thread: any.
 void resource_changed(struct nrd_resource *resource);
 
 // NULL: none of that type. `type` may have "holoscan::" or "nereid::" before it.
 const struct resource_class *resource_class_find(const char *type);
+const struct resource_class *resource_class_at(size_t index); // NULL past the end
+// Destroys a resource's state. Thread: owner.
+void resource_fini(struct nrd_resource *resource);
 
 #endif
