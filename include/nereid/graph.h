@@ -225,6 +225,10 @@ struct nrd_operator_counts {
 };
 NRD_API void nrd_operator_get_counts(const struct nrd_operator *op,
                                      struct nrd_operator_counts *counts);
+/* Whether the next runs fill busy_ns, which costs two looks at the clock for each compute. Off at first. Thread: owner. */
+NRD_API void nrd_app_time_computes(struct nrd_app *app, bool on);
+/* The index-th fragment, the first one at 0; NULL past the end. */
+NRD_API struct nrd_fragment *nrd_app_fragment_at(const struct nrd_app *app, size_t index);
 NRD_API size_t nrd_fragment_operator_count(const struct nrd_fragment *fragment);
 NRD_API struct nrd_operator *nrd_fragment_operator_at(struct nrd_fragment *fragment, size_t index);
 
@@ -265,10 +269,15 @@ NRD_API NRD_MUST_USE struct nrd_status *nrd_add_data_logger(struct nrd_fragment 
                                                             const char *type,
                                                             const struct nrd_value *params);
 
+/* What this library logs to standard error from now on: messages of `level` and graver ones; -1: nothing. NRD_LOG_INFO at first.
+   Thread: any. */
+NRD_API void nrd_log_set_level(int level);
+
 /* ---- YAML ------------------------------------------------------------------------------------------------------- */
 
 /* Adds what a YAML file says to a fresh application: the full form (`operators:`, `flows:` ...) or the seed's (`gxf_application:`). Every
-   error carries file, line and column. `options` (a map, or NULL) overrides: {source: "...", ...}. */
+   error carries file, line and column; all findings are in the text, one a line. `options` (a map, or NULL) overrides the file:
+   {source: "PATH|camera|pattern", set: {"operator.parameter": value}, scheduler: {type, worker_thread_number, ...}}. */
 NRD_API NRD_MUST_USE struct nrd_status *nrd_app_load_yaml(struct nrd_app *app, const char *path,
                                                           const struct nrd_value *options);
 /* The graph drawn, after compile: an SVG file. */

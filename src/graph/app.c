@@ -145,6 +145,16 @@ struct nrd_fragment *nrd_app_fragment(struct nrd_app *app)
     return app->fragments.items[0];
 }
 
+struct nrd_fragment *nrd_app_fragment_at(const struct nrd_app *app, size_t index)
+{
+    return index < app->fragments.count ? app->fragments.items[index] : NULL;
+}
+
+void nrd_app_time_computes(struct nrd_app *app, bool on)
+{
+    app->count_busy = on;
+}
+
 struct nrd_status *nrd_app_add_fragment(struct nrd_app *app, const char *name,
                                         struct nrd_fragment **fragment)
 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Nearest name by edit distance (insert, delete, replace, swap of neighbours), ASCII case ignored: a third of the length
-// may be wrong, at least one letter.
+// Nearest name by edit distance (insert, delete, replace, swap of neighbours), ASCII case ignored: a third of the letters
+// may be wrong.
 #include "graph/nearest.h"
 
 #include <stdint.h>
@@ -55,9 +55,9 @@ void nearest_init(struct nearest *n, const char *name)
 
 void nearest_offer(struct nearest *n, const char *candidate)
 {
-    size_t allowed = strlen(n->name) / 3;
+    size_t allowed = strlen(n->name) / 3; // of one or two letters, any other would be near
     size_t distance = edit_distance(n->name, candidate);
-    if (distance <= (allowed == 0 ? 1 : allowed) && distance < n->distance) {
+    if (distance <= allowed && distance < n->distance) {
         n->best = candidate;
         n->distance = distance;
     }

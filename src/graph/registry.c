@@ -21,6 +21,7 @@
 static const struct nrd_operator_class *const BUILT_IN[] = {
     &ping_tx_op,
     &ping_rx_op,
+    &report_sink_op,
 };
 
 static const struct module {

@@ -447,5 +447,5 @@ struct nrd_status *value_key_error(enum nrd_code code, const struct nrd_value *m
     va_start(args, format);
     struct nrd_status *status = status_newv(code, format, args);
     va_end(args);
-    return place(status, map, value_key_position(map, index));
+    return place(status, nrd_value_at(map, index), value_key_position(map, index));
 }

@@ -8,5 +8,6 @@
 
 extern const struct nrd_operator_class ping_tx_op;
 extern const struct nrd_operator_class ping_rx_op;
+extern const struct nrd_operator_class report_sink_op;
 
 #endif
