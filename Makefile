@@ -137,10 +137,10 @@ $(nereid_so): $(foreach f,$(nereid_folders) $(nereid_deps),$(call lib_of,$(f))) 
 	  -Wl,--as-needed $(sort $(foreach f,$(nereid_folders) $(nereid_deps),$(sys_$(f))))
 
 cli_obj := $(patsubst %.c,$(B)/obj/%.o,$(sort $(wildcard src/cli/*.c)))
-$(program): $(cli_obj) $(call libs_for,protocol) $(core_so)
+$(program): $(cli_obj) $(call libs_for,protocol) $(core_so) $(nereid_so)
 	@mkdir -p $(@D)
 	@echo "  LD    $@"
-	$(q)$(CC) $(ldflags) -o $@ $(cli_obj) $(call libs_for,protocol) -L$(B)/lib -ltritonserver -Wl,-rpath,'$$ORIGIN/../lib' $(call sys_for,protocol)
+	$(q)$(CC) $(ldflags) -o $@ $(cli_obj) $(call libs_for,protocol) -L$(B)/lib -ltritonserver -lnereid -Wl,-rpath,'$$ORIGIN/../lib' $(call sys_for,protocol)
 $(B)/bin/tritonserver $(B)/bin/holoscan: $(program)
 	@ln -sf nereid $@
 
@@ -326,6 +326,8 @@ install: all
 	  install -D -m 755 $(B)/lib/nereid/backends/$$b/libtriton_$$b.so $(DESTDIR)$(PREFIX)/lib/nereid/backends/$$b/libtriton_$$b.so; done
 	for m in $(module_names); do \
 	  install -D -m 755 $(B)/lib/nereid/operators/libnereid_$$m.so $(DESTDIR)$(PREFIX)/lib/nereid/operators/libnereid_$$m.so; done
+	install -d $(DESTDIR)$(PREFIX)/share/nereid/pictures
+	install -m 644 examples/pictures/*.png $(DESTDIR)$(PREFIX)/share/nereid/pictures/
 	if [ -d $(B)/lib/nereid/onnxruntime ]; then \
 	  install -D -m 755 $(B)/lib/nereid/onnxruntime/libonnxruntime.so.1 $(DESTDIR)$(PREFIX)/lib/nereid/onnxruntime/libonnxruntime.so.1; fi
 	for p in tritonserver nereid; do sed 's|@VERSION@|$(VERSION)|' packaging/$$p.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/$$p.pc; done

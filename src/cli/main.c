@@ -15,7 +15,7 @@ struct command {
 
 static const struct command commands[] = {
     {"serve", "serve model repositories over HTTP and gRPC", cli_serve},
-    {"run", "run a streaming graph", NULL},
+    {"run", "run a streaming graph", cli_run},
     {"build", "compile an ONNX model into a plan", NULL},
     {"place", "show where models would go", NULL},
     {"bench", "measure a server", NULL},
@@ -29,7 +29,9 @@ static int usage(FILE *to, int status)
         fprintf(to, "  %-8s %s%s\n", commands[i].name, commands[i].help,
                 commands[i].run == NULL ? " (not built yet)" : "");
     }
-    fprintf(to, "  %-8s print the version\n\n`nereid serve --help` lists the options of serve.\n",
+    fprintf(to,
+            "  %-8s print the version\n\n`nereid serve --help` and `nereid run --help` list their "
+            "options.\n",
             "version");
     return status;
 }
