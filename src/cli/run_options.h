@@ -22,7 +22,7 @@ struct run_options {
     const char *graph;    // where the drawing goes; NULL: none
     const char *track_csv;
     const char *log_level; // NULL: as it is
-    int64_t duration_ms; // 0: no limit
+    int64_t duration_ms;   // 0: no limit
     bool check;
     bool track;
     bool quiet;
