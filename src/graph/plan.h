@@ -42,10 +42,10 @@ struct plan_flow {
     uint64_t visible;                           // end of what this execution may take
     struct nrd_message *held;                   // latest: what was taken last
     bool held_before;                           // it was received already
-    bool chosen; // producer's: dynamic flows (dynamic.c) use it this time
 
     _Alignas(CACHE_LINE) _Atomic uint64_t tail; // next to be filled
     _Atomic uint64_t dropped;
+    bool chosen; // dynamic flows (dynamic.c) use it this time
 };
 
 struct plan_input {

@@ -224,8 +224,7 @@ static void print_graph(const struct random_graph *g)
                     (int)op->limit, (int)op->sent, (int)op->computes);
         for (size_t j = 0; j < op->flow_count; j++) {
             const struct random_flow *f = &g->flows[op->flows[j]];
-            print_error("    from op%d, capacity %u: %d\n", f->from, f->capacity,
-                        (int)op->seen[j]);
+            print_error("    from op%d, capacity %u: %d\n", f->from, f->capacity, (int)op->seen[j]);
         }
     }
 }
@@ -251,7 +250,8 @@ static void random_graphs_account_for_every_message(void **state)
                     status = NULL;
                 }
                 if (status != NULL) {
-                    print_error("graph %d of seed %llu, way %d:\n", i, (unsigned long long)from, way);
+                    print_error("graph %d of seed %llu, way %d:\n", i, (unsigned long long)from,
+                                way);
                     print_graph(&g);
                 }
                 ok(status);

@@ -5,6 +5,7 @@
 #define NEREID_TESTS_UNIT_GRAPH_UNITS_H
 
 #include <stdatomic.h>
+#include <stdio.h>
 
 #include "app_unit.h"
 
@@ -205,6 +206,57 @@ static inline struct nrd_operator *add_source(struct nrd_fragment *f, const char
     snprintf(text, sizeof(text), "{count: %d}", count);
     add_condition(op, "CountCondition", text);
     return op;
+}
+
+// A manual clock for the fragment, with a scheduler on it.
+static inline struct nrd_resource *use_manual_clock(struct nrd_fragment *f, const char *scheduler)
+{
+    struct nrd_resource *clock = NULL;
+    ok(nrd_add_resource(f, "ManualClock", "clock", NULL, &clock));
+    set_scheduler(f, scheduler, "{clock: clock}");
+    return clock;
+}
+
+static inline void add_flow(struct nrd_operator *from, const char *output, struct nrd_operator *to,
+                            const char *input)
+{
+    ok(nrd_add_flow(from, output, to, input, NULL));
+}
+
+static inline void add_flow_of(struct nrd_operator *from, struct nrd_operator *to,
+                               uint32_t capacity, int policy, bool latest)
+{
+    struct nrd_flow_options options = {.capacity = capacity, .policy = policy, .latest = latest};
+    ok(nrd_add_flow(from, "", to, "", &options));
+}
+
+// What a unit received, as "1 2 3".
+static inline const char *received(struct nrd_operator *op)
+{
+    static char text[1024];
+    const struct unit *u = unit_of(op);
+    size_t length = 0;
+    text[0] = '\0';
+    for (size_t i = 0; i < u->value_count && length + 24 < sizeof(text); i++) {
+        length += (size_t)snprintf(text + length, sizeof(text) - length, "%s%lld",
+                                   i == 0 ? "" : " ", (long long)u->values[i]);
+    }
+    return text;
+}
+
+// When it computed, in milliseconds from the first time.
+static inline const char *ticks(struct nrd_operator *op)
+{
+    static char text[1024];
+    const struct unit *u = unit_of(op);
+    size_t length = 0;
+    text[0] = '\0';
+    for (size_t i = 0; i < u->time_count && length + 24 < sizeof(text); i++) {
+        length +=
+            (size_t)snprintf(text + length, sizeof(text) - length, "%s%lld", i == 0 ? "" : " ",
+                             (long long)((u->times[i] - u->times[0]) / 1000000));
+    }
+    return text;
 }
 
 // All schedulers, and the thread pools of a two-operator graph.
