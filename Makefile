@@ -37,6 +37,7 @@ ldflags := -pthread $(san) -Wl,-z,relro,-z,now $(asan_cxx) $(LDFLAGS)
 sys_proto := -lprotobuf-c
 sys_net := -levent_core -lnghttp2 -lssl -lcrypto -lz
 sys_protocol := -lz
+sys_client := -lz
 sys_graph := -lyaml
 sys_image := -ljpeg -lpng -lz
 sys_base := -lm -ldl
@@ -184,7 +185,7 @@ unit_folders := $(sort $(notdir $(patsubst %/,%,$(dir $(wildcard tests/unit/*/.)
 unit_of = $(patsubst tests/%.c,$(B)/tests/%,$(sort $(wildcard tests/unit/$1/test_*.c)))
 unit_extra_protocol = $(core_so)
 # Tests of backends are hosts: they open the built backends, which resolve the interfaces in the test program.
-unit_extra_backends = $(common_obj) | $(foreach b,$(backend_names),$(call backend_so,$(b)))
+unit_extra_backends = $(common_obj) $(B)/obj/backends/tensorflow/tf_proto.o | $(foreach b,$(backend_names),$(call backend_so,$(b)))
 unit_ldflags_backends := -rdynamic
 deps_backends := tensor base
 # tests/support/fake_cuda: a pretended CUDA driver, linked into tests of GPU code; and the same as libraries that a program
@@ -223,13 +224,19 @@ $(B)/tests/tools/%: $(B)/obj/tests/tools/%.o $(call libs_for,protocol) $(call li
 	@mkdir -p $(@D)
 	$(q)$(CC) $(ldflags) -o $@ $< $(call libs_for,protocol) $(call lib_of,config) $(call libs_for,config) -L$(B)/lib -ltritonserver -Wl,-rpath,$(abspath $(B))/lib $(call sys_for,protocol) $(sys_proto) $(sys_base)
 
+# Those of the public library use nothing else.
+$(B)/tests/tools/client_%: $(B)/obj/tests/tools/client_%.o $(nereid_so)
+	@mkdir -p $(@D)
+	$(q)$(CC) $(ldflags) -o $@ $< -L$(B)/lib -lnereid -Wl,-rpath,$(abspath $(B))/lib
+
 # tests/fuzz/fuzz_*.c: LLVMFuzzerTestOneInput; here linked with a main that replays the corpus, under clang for real fuzzing.
 fuzz_names := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 fuzz_libs := $(foreach f,$(call present,protocol net graph image gpu config proto tensor base),$(call lib_of,$(f)))
 fuzz_sys = $(sys_graph) $(sys_image) $(sys_protocol) $(sys_net) $(sys_proto) $(sys_base)
 $(B)/tests/fuzz/fuzz_%: $(B)/obj/tests/fuzz/fuzz_%.o $(B)/obj/tests/fuzz/replay.o $(fuzz_libs) $(core_so)
 	@mkdir -p $(@D)
-	$(q)$(CC) $(ldflags) -o $@ $(filter %.o %.a,$^) -L$(B)/lib -ltritonserver -Wl,-rpath,$(abspath $(B))/lib $(fuzz_sys)
+	$(q)$(CC) $(ldflags) -o $@ $(filter %.o,$^) $(filter %.a,$^) -L$(B)/lib -ltritonserver -Wl,-rpath,$(abspath $(B))/lib $(fuzz_sys)
+$(B)/tests/fuzz/fuzz_tf_proto: $(B)/obj/backends/tensorflow/tf_proto.o
 fuzz_programs := $(fuzz_names:%=$(B)/tests/fuzz/%)
 
 # bench/*.c: one program each; the core is linked in for those that measure it from inside.
@@ -296,6 +303,8 @@ check-asan check-ubsan check-tsan: check-%:
 	@ln -sfn $(abspath $(PLAIN))/venv $(san_b)/venv
 	@ln -sfn $(abspath $(PLAIN))/peer $(san_b)/peer
 	@ln -sfn $(abspath $(PLAIN))/lib/nereid/onnxruntime $(san_b)/lib/nereid/onnxruntime
+	@ln -sfn $(abspath $(PLAIN))/lib/nereid/tensorflow $(san_b)/lib/nereid/tensorflow
+	@ln -sfn $(abspath $(PLAIN))/frameworks $(san_b)/frameworks
 	@$(MAKE) --no-print-directory -j2 B=$(san_b) SAN=$* all test-programs
 	@ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1 LSAN_OPTIONS=suppressions=$(supp)/lsan.supp:print_suppressions=0 \
 	  TSAN_OPTIONS=suppressions=$(supp)/tsan.supp UBSAN_OPTIONS=print_stacktrace=1 \

@@ -5,7 +5,10 @@
 #   tools/setup.sh lint             the same, and what tools/lint.sh runs
 #   tools/setup.sh demo|test DIR    the same, and a Python environment in DIR/venv with pinned packages; the ONNX
 #                                   Runtime library goes to DIR/lib/nereid/onnxruntime; `test` also unpacks the peer
-#                                   server (nvidia-pytriton) and perf_analyzer to DIR/peer, to compare with.
+#                                   server (nvidia-pytriton) and perf_analyzer to DIR/peer, to compare with, and brings
+#                                   the frameworks of the other backends: libtorch of Debian (130 MB to download), and
+#                                   TensorFlow to DIR/frameworks (280 MB, 1 GB on disk). FRAMEWORKS=none does without
+#                                   them: what needs them is not built, and its tests are skipped by name.
 # Root, or sudo, is asked for only when a package is missing.
 set -euo pipefail
 what=${1:?usage: setup.sh build|lint|demo|test [DIR]}
@@ -19,7 +22,8 @@ case $what in
 build) ;;
 lint) packages+=(python3 git g++ clang-format cppcheck) ;;
 demo) packages+=(python3 python3-venv curl ca-certificates) ;;
-test) packages+=(python3 python3-venv libpython3-dev curl ca-certificates libcmocka-dev git unzip g++ binutils procps) ;;
+test) packages+=(python3 python3-venv libpython3-dev curl ca-certificates libcmocka-dev git unzip g++ binutils procps)
+      [ "${FRAMEWORKS:-}" = none ] || packages+=(libtorch-dev) ;;
 *) echo "setup.sh: unknown target '$what'" >&2; exit 2 ;;
 esac
 
@@ -55,6 +59,24 @@ mkdir -p "$dir/lib/nereid/onnxruntime"
 cmp -s "$library" "$dir/lib/nereid/onnxruntime/libonnxruntime.so.1" ||
     install -m 755 "$library" "$dir/lib/nereid/onnxruntime/libonnxruntime.so.1"
 [ "$what" = demo ] && exit 0
+
+# TensorFlow, with its library where the tensorflow backend looks first.
+wanted=$(sha256sum <"$here/frameworks/tensorflow.txt" | cut -c1-16)
+if [ "${FRAMEWORKS:-}" != none ] && [ "$(cat "$dir/frameworks/.tensorflow" 2>/dev/null)" != "$wanted" ]; then
+    echo "installing TensorFlow to $dir/frameworks (280 MB to download, 1 GB on disk)"
+    rm -rf "$dir/frameworks/tensorflow"
+    if "$dir/venv/bin/pip" install -q --disable-pip-version-check --no-deps --only-binary=:all: \
+        --target "$dir/frameworks/tensorflow" -r "$here/frameworks/tensorflow.txt"; then
+        rm -rf "$dir/frameworks/tensorflow/tensorflow/include"
+        mkdir -p "$dir/lib/nereid/tensorflow"
+        for library in libtensorflow_cc.so.2 libtensorflow_framework.so.2; do
+            ln -sfn "../../../frameworks/tensorflow/tensorflow/$library" "$dir/lib/nereid/tensorflow/$library"
+        done
+        echo "$wanted" >"$dir/frameworks/.tensorflow"
+    else
+        echo "no TensorFlow for this Python: the tests of the tensorflow backend will skip" >&2
+    fi
+fi
 
 # The peer: NVIDIA's server as its package carries it, and perf_analyzer with the two libraries that it wants.
 if [ ! -e "$dir/peer/.made" ]; then

@@ -10,14 +10,8 @@ uint32_t model_array_count(const struct json_node *root, const char *key)
     return node != NULL && node->type == JSON_ARRAY ? node->count : 0;
 }
 
-void model_write_tensor(struct json_writer *w, const char *name, TRITONSERVER_DataType dtype,
-                        const int64_t *dims, uint32_t dim_count, bool batching)
+void model_write_dims(struct json_writer *w, const int64_t *dims, uint32_t dim_count, bool batching)
 {
-    json_object_begin(w);
-    json_key(w, "name");
-    json_cstring(w, name);
-    json_key(w, "data_type");
-    json_cstring(w, model_data_type_name(dtype));
     uint32_t first = batching ? 1 : 0;
     bool scalar = dim_count <= first;
     if (scalar && batching) {
@@ -38,6 +32,17 @@ void model_write_tensor(struct json_writer *w, const char *name, TRITONSERVER_Da
         json_i64(w, 1);
     }
     json_array_end(w);
+}
+
+void model_write_tensor(struct json_writer *w, const char *name, TRITONSERVER_DataType dtype,
+                        const int64_t *dims, uint32_t dim_count, bool batching)
+{
+    json_object_begin(w);
+    json_key(w, "name");
+    json_cstring(w, name);
+    json_key(w, "data_type");
+    json_cstring(w, model_data_type_name(dtype));
+    model_write_dims(w, dims, dim_count, batching);
     json_object_end(w);
 }
 

@@ -10,8 +10,11 @@
 // Elements of an array of the configuration; 0 where it is none. Thread: any.
 uint32_t model_array_count(const struct json_node *root, const char *key);
 
-// {"name", "data_type", "dims"} of a tensor of the model; with `batching` without its first
-// dimension. A scalar gets dims [1], and where the model batches a reshape to the empty shape.
+// "dims" of a tensor of the model; with `batching` without the first dimension. A scalar gets [1],
+// and where the model batches a "reshape" to the empty shape.
+void model_write_dims(struct json_writer *w, const int64_t *dims, uint32_t dim_count,
+                      bool batching);
+// The whole object: {"name", "data_type", "dims"}.
 void model_write_tensor(struct json_writer *w, const char *name, TRITONSERVER_DataType dtype,
                         const int64_t *dims, uint32_t dim_count, bool batching);
 

@@ -3,12 +3,9 @@
 #include "backends/onnxruntime/ort_library.h"
 
 #include <dlfcn.h>
-#include <glob.h>
-#include <stdlib.h>
 
-#include "base/file.h"
+#include "backends/common/framework.h"
 #include "base/mem.h"
-#include "base/str.h"
 
 // ---- errors and log ----
 
@@ -40,137 +37,20 @@ static void log_line(void *userp, int level, const char *category, const char *l
                 message);
 }
 
-// ---- finding ----
-
-// The last match of a pattern: of several versions the highest name, of several Pythons the newest.
-static bool last_match(const char *pattern, struct str *path)
-{
-    glob_t found = {0};
-    bool ok = glob(pattern, 0, NULL, &found) == 0 && found.gl_pathc > 0;
-    if (ok) {
-        str_clear(path);
-        str_append_cstr(path, found.gl_pathv[found.gl_pathc - 1]);
-        ok = !path->failed;
-    }
-    globfree(&found);
-    return ok;
-}
-
-// The library inside a directory, or inside a Python environment whose root it is.
-static bool find_in(const char *directory, struct str *path)
-{
-    static const char *const places[] = {
-        "/libonnxruntime.so",
-        "/libonnxruntime.so.1",
-        "/libonnxruntime.so.*",
-        "/capi/libonnxruntime.so*",
-        "/onnxruntime/capi/libonnxruntime.so*",
-        "/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime.so*",
-        "/lib/python3*/dist-packages/onnxruntime/capi/libonnxruntime.so*",
-    };
-    bool found = false;
-    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]) && !found; i++) {
-        struct str pattern = STR_INIT;
-        str_append_cstr(&pattern, directory);
-        str_append_cstr(&pattern, places[i]);
-        found = !pattern.failed && last_match(str_cstr(&pattern), path);
-        str_fini(&pattern);
-    }
-    return found;
-}
-
-// One that the user named: it must open.
-static TRITONSERVER_Error *open_named(const char *name, const char *who, struct str *path,
-                                      void **handle)
-{
-    if (file_is_dir(name)) {
-        if (!find_in(name, path)) {
-            return backend_error_new(TRITONSERVER_ERROR_NOT_FOUND,
-                                     "%s: there is no libonnxruntime.so in '%s'", who, name);
-        }
-    } else {
-        str_clear(path);
-        str_append_cstr(path, name);
-    }
-    *handle = dlopen(str_cstr(path), RTLD_NOW | RTLD_LOCAL);
-    if (*handle == NULL) {
-        return backend_error_new(TRITONSERVER_ERROR_NOT_FOUND,
-                                 "%s: unable to open ONNX Runtime: %s", who, dlerror());
-    }
-    return NULL;
-}
-
-static bool open_in(const char *directory, struct str *path, void **handle)
-{
-    if (directory == NULL || !find_in(directory, path)) {
-        return false;
-    }
-    *handle = dlopen(str_cstr(path), RTLD_NOW | RTLD_LOCAL);
-    if (*handle == NULL) {
-        BACKEND_LOG(WARN, "unable to open ONNX Runtime at '%s': %s", str_cstr(path), dlerror());
-    }
-    return *handle != NULL;
-}
-
-static bool open_system(struct str *path, void **handle)
-{
-    static const char *const names[] = {"libonnxruntime.so.1", "libonnxruntime.so"};
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        *handle = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
-        if (*handle != NULL) {
-            str_clear(path);
-            str_append_cstr(path, names[i]);
-            return true;
-        }
-    }
-    return false;
-}
-
-static TRITONSERVER_Error *open_anywhere(TRITONBACKEND_Backend *backend, struct str *path,
-                                         void **handle)
-{
-    TRITONBACKEND_ArtifactType type = TRITONBACKEND_ARTIFACT_FILESYSTEM;
-    const char *own = NULL;
-    BACKEND_TRY(TRITONBACKEND_BackendArtifacts(backend, &type, &own));
-    struct str beside = STR_INIT;
-    str_append_cstr(&beside, own);
-    str_append_cstr(&beside, "/../../onnxruntime");
-    bool found = open_in(own, path, handle) || open_in(str_cstr(&beside), path, handle) ||
-                 open_system(path, handle) || open_in(getenv("VIRTUAL_ENV"), path, handle) ||
-                 open_in("/usr/local", path, handle) || open_in("/usr", path, handle) ||
-                 open_in("/usr/lib/python3/dist-packages", path, handle);
-    str_fini(&beside);
-    if (!found) {
-        return backend_error_new(
-            TRITONSERVER_ERROR_NOT_FOUND,
-            "unable to find ONNX Runtime (libonnxruntime.so): not beside the backend in '%s', not "
-            "installed in the system, not as a Python package; name it by "
-            "--backend-config=onnxruntime,library-path=PATH or by NEREID_ONNXRUNTIME",
-            own);
-    }
-    return NULL;
-}
-
-static TRITONSERVER_Error *open_library(TRITONBACKEND_Backend *backend,
-                                        const struct backend_settings *settings, struct str *path,
-                                        void **handle)
-{
-    struct slice setting = {0};
-    const char *variable = getenv("NEREID_ONNXRUNTIME");
-    if (backend_setting(settings, "library-path", &setting)) {
-        char *name = mem_strndup(setting.ptr, setting.len);
-        if (name == NULL) {
-            return backend_no_memory();
-        }
-        TRITONSERVER_Error *error = open_named(name, "setting 'library-path'", path, handle);
-        mem_free(name);
-        return error;
-    }
-    if (variable != NULL && variable[0] != '\0') {
-        return open_named(variable, "NEREID_ONNXRUNTIME", path, handle);
-    }
-    return open_anywhere(backend, path, handle);
-}
+static const struct framework onnxruntime = {
+    .title = "ONNX Runtime",
+    .file = "libonnxruntime.so",
+    .backend = "onnxruntime",
+    .variable = "NEREID_ONNXRUNTIME",
+    .places =
+        (const char *const[]){"/libonnxruntime.so", "/libonnxruntime.so.1", "/libonnxruntime.so.*",
+                              "/capi/libonnxruntime.so*", "/onnxruntime/capi/libonnxruntime.so*",
+                              "/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime.so*",
+                              "/lib/python3*/dist-packages/onnxruntime/capi/libonnxruntime.so*",
+                              NULL},
+    .names = (const char *const[]){"libonnxruntime.so.1", "libonnxruntime.so", NULL},
+    .flags = RTLD_NOW | RTLD_LOCAL,
+};
 
 // ---- the table ----
 
@@ -261,7 +141,7 @@ TRITONSERVER_Error *ort_library_init(struct ort_library *library, TRITONBACKEND_
     *library = (struct ort_library){0};
     struct str path = STR_INIT;
     void *handle = NULL;
-    TRITONSERVER_Error *error = open_library(backend, settings, &path, &handle);
+    TRITONSERVER_Error *error = framework_open(&onnxruntime, backend, settings, &path, &handle);
     if (error == NULL) {
         library->path = str_take(&path);
         error = library->path == NULL ? backend_no_memory() : read_table(library, handle);

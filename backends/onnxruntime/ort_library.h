@@ -1,15 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Finds and opens ONNX Runtime's library, once for the process, and holds its environment.
-//
-// Looked for, in this order; the first two are explicit, so if they name something that cannot be
-// opened, that is an error:
-//   1. the setting library-path (--backend-config=onnxruntime,library-path=PATH)
-//   2. the environment variable NEREID_ONNXRUNTIME
-//   3. the directory of the backend
-//   4. <prefix>/lib/nereid/onnxruntime, seen from there
-//   5. the system: libonnxruntime.so.1, libonnxruntime.so
-//   6. an installed Python package onnxruntime: that of $VIRTUAL_ENV, then the system's
-// PATH is the library, a directory that holds it, or the root of a Python environment.
+// framework.h tells where it is looked for (NEREID_ONNXRUNTIME, or library-path).
 #ifndef NEREID_BACKENDS_ONNXRUNTIME_ORT_LIBRARY_H
 #define NEREID_BACKENDS_ONNXRUNTIME_ORT_LIBRARY_H
 

@@ -261,6 +261,7 @@ static struct nrd_status *start_endpoints(struct serve *s)
     if (s->shm == NULL) {
         return status_no_memory();
     }
+    shm_set_core(s->shm, s->core);
     if (o->allow_grpc) {
         NRD_TRY(status_wrap(start_grpc(s), "failed to start gRPC service: "));
     }

@@ -6,6 +6,7 @@
 #include "client/client.h"
 
 #include "base/mem.h"
+#include "client/compress.h"
 #include "client/reply.h"
 
 enum { IDLE_CALLS = 256, KEEP_BYTES = 256 * 1024 };
@@ -18,6 +19,7 @@ static void call_free(struct nrd_client_call *call)
     str_fini(&call->subject);
     str_fini(&call->head);
     str_fini(&call->body);
+    str_fini(&call->packed);
     str_fini(&call->text);
     arena_fini(&call->arena);
     mem_free(call->parts);
@@ -91,9 +93,11 @@ void call_unref(struct nrd_client_call *call)
     keep_small(&call->subject);
     keep_small(&call->head);
     keep_small(&call->body);
+    keep_small(&call->packed);
     keep_small(&call->text);
     arena_reset(&call->arena);
     call->part_count = 0;
+    call->inflate = false;
     call->repeatable = false;
     call->repeats = 0;
     call->ending = call->error = NULL;
@@ -107,6 +111,8 @@ void call_unref(struct nrd_client_call *call)
     call->wanted = NULL;
     call->wanted_count = 0;
     call->conn = NULL;
+    call->path = NULL;
+    call->stream = NULL;
     call->exchange = (struct http1_exchange){0};
     pthread_mutex_lock(&client->lock);
     bool keep = client->idle_call_count < IDLE_CALLS;
@@ -158,8 +164,20 @@ struct nrd_status *call_failed(const struct nrd_client_call *call, enum nrd_code
                        subject ? " " : "", str_cstr(&call->subject));
 }
 
-struct nrd_status *call_server_status(const struct nrd_client_call *call)
+struct nrd_status *call_server_status(struct nrd_client_call *call)
 {
+    if (call->inflate) {
+        call->inflate = false;
+        struct nrd_status *status =
+            inflate_reply(call, call->json_size == SIZE_MAX ? 0 : call->json_size,
+                          (size_t)call->client->options.max_response);
+        if (status != NULL) {
+            struct nrd_status *named =
+                call_failed(call, status_code(status), "%s", status_text(status));
+            status_free(status);
+            return named;
+        }
+    }
     if (call->client->url.grpc) {
         if (call->status == 0) {
             return NULL;
@@ -259,6 +277,8 @@ void call_finish(struct nrd_client_call *call, struct nrd_status *error)
         call->ending = NULL;
     }
     call->error = error;
+    // A later cancel has nothing to do, and no loop to go to, perhaps.
+    atomic_store_explicit(&call->cancel_asked, true, memory_order_release);
     call->done(call);
     call_unref(call);
 }

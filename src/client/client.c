@@ -124,6 +124,7 @@ static void run_stop(struct loop_task *task)
     struct nrd_client *client = CONTAINER_OF(task, struct nrd_client, stop_task);
     client->stopping = true;
     call_end_all(client);
+    stream_end_all(client);
     client->link->stop(client->link);
 }
 
@@ -142,7 +143,8 @@ static struct nrd_status *start(struct nrd_client *client)
     NRD_TRY(worker_create("nrd-lookup", LOOKUP_THREADS, &client->worker));
     NRD_TRY(connector_create(client->loop, client->worker, str_cstr(&client->url.host),
                              client->url.port, o->connect_timeout_ms, &client->connector));
-    NRD_TRY(http_link_create(client, &client->link));
+    NRD_TRY(client->url.grpc ? grpc_link_create(client, &client->link)
+                             : http_link_create(client, &client->link));
     return loop_start(client->loop, "nrd-client");
 }
 
@@ -155,6 +157,7 @@ struct nrd_status *nrd_client_create(const char *url, const struct nrd_client_op
     }
     atomic_init(&client->references, 1);
     list_init(&client->calls);
+    list_init(&client->streams);
     list_init(&client->idle_calls);
     list_init(&client->idle_responses);
     parking_init(&client->stopped);

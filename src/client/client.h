@@ -19,6 +19,7 @@
 #include "client/url.h"
 #include "nereid/client.h"
 #include "net/connector.h"
+#include "net/grpc_client.h"
 #include "net/http1_client.h"
 #include "net/loop.h"
 #include "net/tls.h"
@@ -50,9 +51,10 @@ struct nrd_client {
     struct tls_client *tls; // NULL: none
     struct buffer_pool *buffers;
     struct client_link *link;
-    struct list_node calls; // submitted and not finished. Loop
-    bool stopping;          // loop
-    bool link_stopped;      // loop
+    struct list_node calls;   // submitted and not finished. Loop
+    struct list_node streams; // opened and not over. Loop
+    bool stopping;            // loop
+    bool link_stopped;        // loop
     struct loop_task stop_task;
     struct parking stopped;
     pthread_mutex_t lock; // of the stocks
@@ -61,6 +63,25 @@ struct nrd_client {
     unsigned idle_call_count;
     unsigned idle_response_count;
     bool lock_made;
+};
+
+// One gRPC call, of one request or of a stream, as the link carries it. The user sets the upper part.
+struct grpc_rpc {
+    const char *path;    // static
+    uint64_t timeout_ms; // told to the server; 0: none
+    // The call is open: send. Not called if it never opens. Thread of all: loop.
+    void (*begun)(struct grpc_rpc *rpc);
+    // Takes a message.
+    void (*message)(struct grpc_rpc *rpc, struct grpc_message message);
+    // The last call for it, but for bodies that are still to be released. `repeatable`: nothing was heard of it, because the server
+    // refused it unseen or because a connection that had worked was dead.
+    void (*over)(struct grpc_rpc *rpc, int status, struct slice text, bool repeatable);
+    // The link's.
+    struct grpc_client_call call;
+    struct list_node node; // waiting, or alone
+    struct grpc_channel
+        *channel; // it is open on; valid as long as the call is open or bodies are on their way
+    bool open;
 };
 
 // One request under way. The parts of its bytes are in order; they point into `head`, `body` and the caller's memory.
@@ -80,6 +101,7 @@ struct nrd_client_call {
     // The request.
     struct str head;
     struct str body;
+    struct str packed; // what is sent instead of the rest, when requests are compressed
     struct iovec *parts;
     unsigned part_count;
     unsigned part_capacity;
@@ -91,6 +113,7 @@ struct nrd_client_call {
     int status;       // HTTP or gRPC
     struct str text;  // gRPC: the message beside the status
     size_t json_size; // HTTP: Inference-Header-Content-Length, else SIZE_MAX
+    bool inflate;     // HTTP: the reply is compressed
     char *reply;      // in `buffer`
     size_t reply_size;
     void *buffer;
@@ -108,6 +131,16 @@ struct nrd_client_call {
     struct stream_chunk *chunks;
     unsigned chunk_capacity;
     struct http_conn *conn; // NULL: waits
+    // gRPC.
+    const char *path; // "/inference.GRPCInferenceService/ModelInfer"
+    struct grpc_rpc rpc;
+    struct http2_body message;
+    bool sending;  // `message` is not released yet
+    bool rpc_over; // waits for that
+    bool again;    // and is then made once more
+    // A request of a stream: on its way to it.
+    struct nrd_client_stream *stream;
+    struct loop_task stream_task;
 };
 
 // An output that goes to the caller's memory.
@@ -147,12 +180,27 @@ NRD_MUST_USE NRD_PRINTF(3, 4) struct nrd_status *call_failed(const struct nrd_cl
 // For client.c: what idle calls hold; and the end of all calls under way, when the client is destroyed. Thread: loop.
 void call_stock_fini(struct nrd_client *client);
 void call_end_all(struct nrd_client *client);
-// NULL when the server answered with success, else what it said. Thread: owner.
-NRD_MUST_USE struct nrd_status *call_server_status(const struct nrd_client_call *call);
+// NULL when the server answered with success, else what it said. Inflates the reply first, where it must be. Thread: owner.
+NRD_MUST_USE struct nrd_status *call_server_status(struct nrd_client_call *call);
+
+// ---- stream.c -------------------------------------------------------------------------------------------------------
+
+// Ends all streams, when the client is destroyed. Thread: loop.
+void stream_end_all(struct nrd_client *client);
 
 // ---- links ----------------------------------------------------------------------------------------------------------
 
 NRD_MUST_USE struct nrd_status *http_link_create(struct nrd_client *client,
                                                  struct client_link **out);
+
+NRD_MUST_USE struct nrd_status *grpc_link_create(struct nrd_client *client,
+                                                 struct client_link **out);
+// Begins a call, when there is a connection. Thread: loop.
+void grpc_link_begin(struct client_link *link, struct grpc_rpc *rpc);
+// Ends it with that status: over() follows, now if it was waiting. Thread: loop.
+void grpc_link_cancel(struct client_link *link, struct grpc_rpc *rpc, int status,
+                      struct slice text);
+// Breaks the connection that the call is, or was, on: for bodies that a server does not take. Thread: loop.
+void grpc_link_break(struct grpc_rpc *rpc);
 
 #endif

@@ -6,10 +6,11 @@
 // `retries` more times with growing pauses; when that fails and no connection is left, every waiting call fails.
 // Start at submit() and pump().
 #include "client/client.h"
+#include "client/redial.h"
 
 #include "base/mem.h"
 
-enum { REPEATS_MAX = 2, BACKOFF_MAX_MS = 10000 };
+enum { REPEATS_MAX = 2 };
 
 struct http_link {
     struct client_link link;
@@ -21,9 +22,7 @@ struct http_link {
     unsigned waiting_count;
     unsigned total; // connections
     unsigned connecting;
-    unsigned failures; // in a row, to connect
-    struct loop_timer backoff;
-    bool backing_off;
+    struct redial redial;
 };
 
 struct http_conn {
@@ -77,29 +76,14 @@ static void fail_waiting(struct http_link *link, const char *why)
 
 static void connect_failed(struct http_link *link, const char *why)
 {
-    const struct nrd_client_options *o = &link->client->options;
-    if (link->backing_off || link->client->stopping) {
-        return;
-    }
-    if (link->failures < o->retries) {
-        unsigned shift = link->failures < 16 ? link->failures : 16;
-        uint64_t pause = (uint64_t)o->backoff_ms << shift;
-        link->failures++;
-        link->backing_off = true;
-        loop_timer_start(&link->backoff, pause < BACKOFF_MAX_MS ? pause : BACKOFF_MAX_MS);
-        return;
-    }
-    link->failures = 0;
-    if (link->total == 0) {
+    if (!link->client->stopping && !redial_failed(&link->redial) && link->total == 0) {
         fail_waiting(link, why);
     }
 }
 
-static void backed_off(struct loop_timer *timer)
+static void dial_again(struct redial *redial)
 {
-    struct http_link *link = CONTAINER_OF(timer, struct http_link, backoff);
-    link->backing_off = false;
-    pump(link);
+    pump(CONTAINER_OF(redial, struct http_link, redial));
 }
 
 // Makes an HTTP connection of a connected socket. NULL: no memory.
@@ -143,7 +127,7 @@ static void connected(struct connect_attempt *attempt, int fd, const char *why)
         connect_failed(link, text);
         return;
     }
-    link->failures = 0;
+    redial_connected(&link->redial);
     list_remove(&conn->node);
     list_push_front(&link->idle, &conn->node);
     pump(link);
@@ -189,9 +173,9 @@ static void pump(struct http_link *link)
         send_call(conn, CONTAINER_OF(node, struct nrd_client_call, pending));
     }
     while (link->waiting_count > link->connecting &&
-           link->total < link->client->options.max_connections && !link->backing_off &&
+           link->total < link->client->options.max_connections && !link->redial.waiting &&
            !link->client->stopping) {
-        if (link->failures > 0 && link->connecting > 0) {
+        if (link->redial.failures > 0 && link->connecting > 0) {
             return; // a server that was not there is knocked at by one
         }
         unsigned before = link->connecting;
@@ -209,6 +193,8 @@ static size_t head_came(struct http1_exchange *x, const struct http1_head *head)
     struct slice text =
         http1_find(head->headers, head->header_count, SLICE("Inference-Header-Content-Length"));
     call->json_size = text.ptr != NULL && slice_to_u64(text, &size) ? (size_t)size : SIZE_MAX;
+    text = http1_find(head->headers, head->header_count, SLICE("Content-Encoding"));
+    call->inflate = text.len > 0 && !slice_equal_nocase(text, SLICE("identity"));
     return call->json_size == SIZE_MAX ? 0 : call->json_size;
 }
 
@@ -305,10 +291,7 @@ static void cancel(struct client_link *base, struct nrd_client_call *call)
 static void stop(struct client_link *base)
 {
     struct http_link *link = CONTAINER_OF(base, struct http_link, link);
-    if (link->backing_off) {
-        loop_timer_stop(&link->backoff);
-        link->backing_off = false;
-    }
+    redial_stop(&link->redial);
     drop_idle(link);
     LIST_FOR_SAFE(node, &link->others)
     {
@@ -347,7 +330,8 @@ struct nrd_status *http_link_create(struct nrd_client *client, struct client_lin
     list_init(&link->idle);
     list_init(&link->others);
     list_init(&link->waiting);
-    loop_timer_init(&link->backoff, client->loop, backed_off);
+    redial_init(&link->redial, client->loop, client->options.retries, client->options.backoff_ms,
+                dial_again);
     *out = &link->link;
     return NULL;
 }

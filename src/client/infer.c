@@ -121,7 +121,8 @@ static struct nrd_status *prepare(struct nrd_client *client,
         status = note_wanted(call, request);
     }
     if (status == NULL) {
-        status = infer_write_http(call, request);
+        status =
+            client->url.grpc ? infer_write_grpc(call, request) : infer_write_http(call, request);
     }
     if (status != NULL) {
         enum nrd_code code = status_code(status);
@@ -142,7 +143,14 @@ static struct nrd_status *read_reply(struct nrd_client_call *call, struct nrd_cl
     if (response == NULL) {
         return status_no_memory();
     }
-    struct nrd_status *status = response_read_http(call, response);
+    struct nrd_status *status = NULL;
+    if (call->client->url.grpc) {
+        status = response_read_grpc(slice_make(call->reply, call->reply_size), response);
+        response->buffer = call->buffer;
+        call->buffer = NULL;
+    } else {
+        status = response_read_http(call, response);
+    }
     if (status == NULL) {
         status = response_settle(response, call->wanted, call->wanted_count);
     }

@@ -10,6 +10,10 @@ NRD_MUST_USE struct nrd_status *infer_check(const struct nrd_client_request *req
 // Writers. `call` is fresh; tensor bytes stay where they are. Thread: owner of the call.
 NRD_MUST_USE struct nrd_status *infer_write_http(struct nrd_client_call *call,
                                                  const struct nrd_client_request *request);
+NRD_MUST_USE struct nrd_status *infer_write_grpc(struct nrd_client_call *call,
+                                                 const struct nrd_client_request *request);
+// Whether a name can stand in a path: what would end or split it cannot.
+bool http_name_fits_path(const char *name);
 // Appends "POST /v2/models/NAME[/versions/V]SUFFIX" with its checks to `head`; VERB is with its blank.
 NRD_MUST_USE struct nrd_status *http_write_model_target(struct nrd_client_call *call,
                                                         const char *verb, const char *model,

@@ -2,10 +2,11 @@
 // The HTTP form of requests. An inference is a JSON head and the tensors' bytes behind it, in the order of the inputs
 // (Triton's binary tensor data extension).
 #include "base/json.h"
+#include "client/compress.h"
 #include "client/infer.h"
 
-// A name becomes a part of the path as it is (Triton decodes no percent signs), so what would end or split the path is refused.
-static bool name_fits_path(const char *name)
+// A name becomes a part of the path as it is: Triton decodes no percent signs.
+bool http_name_fits_path(const char *name)
 {
     for (const char *c = name; *c != '\0'; c++) {
         if ((unsigned char)*c <= ' ' || *c == 0x7f || *c == '/' || *c == '?' || *c == '#') {
@@ -23,7 +24,7 @@ struct nrd_status *http_write_model_target(struct nrd_client_call *call, const c
     if (model == NULL || model[0] == '\0') {
         return status_new(NRD_INVALID_ARG, "no model is named");
     }
-    if (!name_fits_path(model) || (has_version && !name_fits_path(version))) {
+    if (!http_name_fits_path(model) || (has_version && !http_name_fits_path(version))) {
         return status_new(NRD_INVALID_ARG, "the name cannot be asked for over HTTP");
     }
     struct str *head = &call->head;
@@ -54,6 +55,15 @@ void http_write_headers(struct nrd_client_call *call, bool has_body, size_t size
     if (json != SIZE_MAX) {
         str_append_cstr(head, "\r\nInference-Header-Content-Length: ");
         str_append_u64(head, json);
+    }
+    const char *wanted = compress_name(call->client->options.response_compression);
+    if (wanted != NULL) {
+        str_append_cstr(head, "\r\nAccept-Encoding: ");
+        str_append_cstr(head, wanted);
+    }
+    if (call->packed.len > 0) {
+        str_append_cstr(head, "\r\nContent-Encoding: ");
+        str_append_cstr(head, compress_name(call->client->options.request_compression));
     }
     str_append_cstr(head, "\r\n");
     str_append_slice(head, str_slice(&call->client->headers));
@@ -198,23 +208,33 @@ struct nrd_status *infer_write_http(struct nrd_client_call *call,
     struct json_writer w;
     json_begin(&w, &call->body);
     write_json(&w, request);
+    NRD_TRY(str_status(&call->body));
+    // The head goes first and is written last: its place is kept.
     size_t size = call->body.len;
     bool binary = false;
-    for (size_t i = 0; i < request->input_count; i++) {
+    bool fits =
+        call_add_part(call, &call->head, 1) && call_add_part(call, call->body.ptr, call->body.len);
+    for (size_t i = 0; i < request->input_count && fits; i++) {
         const struct nrd_client_input *input = &request->inputs[i];
         if (input->region == NULL) {
             binary = true;
             size += input->size;
+            fits = call_add_part(call, input->data, input->size);
         }
+    }
+    if (!fits) {
+        return status_no_memory();
+    }
+    enum nrd_client_compression compression = call->client->options.request_compression;
+    if (compression != NRD_CLIENT_COMPRESSION_NONE) {
+        NRD_TRY(
+            compress_parts(call->parts + 1, call->part_count - 1, 0, compression, &call->packed));
+        size = call->packed.len;
+        call->parts[1] = (struct iovec){call->packed.ptr, size};
+        call->part_count = 2;
     }
     http_write_headers(call, true, size, binary ? call->body.len : SIZE_MAX);
     NRD_TRY(str_status(&call->head));
-    NRD_TRY(str_status(&call->body));
-    bool fits = call_add_part(call, call->head.ptr, call->head.len) &&
-                call_add_part(call, call->body.ptr, call->body.len);
-    for (size_t i = 0; i < request->input_count && fits; i++) {
-        const struct nrd_client_input *input = &request->inputs[i];
-        fits = input->region != NULL || call_add_part(call, input->data, input->size);
-    }
-    return fits ? NULL : status_no_memory();
+    call->parts[0] = (struct iovec){call->head.ptr, call->head.len};
+    return NULL;
 }

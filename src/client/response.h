@@ -37,5 +37,8 @@ NRD_MUST_USE struct nrd_status *response_settle(struct nrd_client_response *resp
 
 NRD_MUST_USE struct nrd_status *response_read_http(struct nrd_client_call *call,
                                                    struct nrd_client_response *response);
+// `message` is a ModelInferResponse; who owns its buffer gives it to the response afterwards.
+NRD_MUST_USE struct nrd_status *response_read_grpc(struct slice message,
+                                                   struct nrd_client_response *response);
 
 #endif

@@ -4,8 +4,7 @@
 //   begin ─headers ok─▶ prefix ─5 bytes─▶ body ─all there─▶ message() ─▶ prefix ...
 //     └─bad headers──▶ finished                                └─half-close─▶ half_closed()
 //
-// A message's buffer is taken when its length is known, and the rest of the message is received into it. Lengths are only claims
-// until the bytes come, so above 64 MiB the buffer grows with them. Start at on_data() and grpc_finish().
+// Start at on_data() and grpc_finish().
 #include "net/grpc.h"
 
 #include <stdint.h>
@@ -14,12 +13,8 @@
 
 #include "base/mem.h"
 
-enum encoding { ENCODING_IDENTITY, ENCODING_DEFLATE, ENCODING_GZIP, ENCODING_UNKNOWN };
 enum {
-    TRUST = 64 * 1024 * 1024, // a claimed length up to this gets its buffer at once
-    TEXT_MAX = 7000,          // encoded grpc-message
-    ALIGNMENT = 64,
-    INFLATE_STEP = 64 * 1024, // the least room that inflating asks for
+    TEXT_MAX = 7000, // encoded grpc-message
 };
 
 #define FIELD(n, v)                                                                                \
@@ -119,219 +114,35 @@ size_t grpc_encode_text(struct slice text, char *out, size_t most)
     return size;
 }
 
-static enum encoding encoding_of(struct slice name)
-{
-    if (slice_is(name, "identity")) {
-        return ENCODING_IDENTITY;
-    }
-    if (slice_is(name, "gzip")) {
-        return ENCODING_GZIP;
-    }
-    return slice_is(name, "deflate") ? ENCODING_DEFLATE : ENCODING_UNKNOWN;
-}
-
 // The best encoding of those that the client accepts.
-static enum encoding accepted_encoding(struct slice list)
+static enum grpc_encoding accepted_encoding(struct slice list)
 {
-    enum encoding best = ENCODING_IDENTITY;
+    enum grpc_encoding best = GRPC_ENCODING_IDENTITY;
     struct slice part;
     while (slice_cut(&list, ',', &part)) {
-        enum encoding e = encoding_of(slice_trim(part));
-        if (e != ENCODING_UNKNOWN && e > best) {
+        enum grpc_encoding e = grpc_encoding_of(slice_trim(part));
+        if (e != GRPC_ENCODING_UNKNOWN && e > best) {
             best = e;
         }
     }
     return best;
 }
 
-void grpc_prefix(char *at, size_t size)
-{
-    at[0] = 0;
-    at[1] = (char)(size >> 24);
-    at[2] = (char)(size >> 16);
-    at[3] = (char)(size >> 8);
-    at[4] = (char)size;
-}
-
 // ---- messages -------------------------------------------------------------------------------------------------------
-
-void grpc_message_free(struct buffer_pool *buffers, struct grpc_message *message)
-{
-    buffer_pool_put(buffers, message->buffer);
-    *message = (struct grpc_message){0};
-}
-
-// A buffer in which a message of `size` bytes ends on a multiple of ALIGNMENT, with a byte to spare; room for its first
-// `*capacity` bytes at least.
-static bool message_alloc(struct buffer_pool *buffers, size_t size, size_t *capacity,
-                          struct grpc_message *message)
-{
-    size_t lead = (ALIGNMENT - size % ALIGNMENT) % ALIGNMENT;
-    size_t have = 0;
-    char *buffer = buffer_pool_get(buffers, *capacity + lead + 1, &have);
-    if (buffer == NULL) {
-        return false;
-    }
-    size_t usable = have - lead - 1;
-    *capacity = usable < size ? usable : size;
-    *message = (struct grpc_message){buffer + lead, size, buffer};
-    return true;
-}
-
-static bool incoming_grow(struct grpc_call *call)
-{
-    size_t want =
-        call->incoming.size - call->filled < call->filled ? call->incoming.size : call->filled * 2;
-    struct grpc_message larger;
-    if (!message_alloc(call->service->buffers, call->incoming.size, &want, &larger)) {
-        return false;
-    }
-    memcpy(larger.bytes, call->incoming.bytes, call->filled);
-    buffer_pool_put(call->service->buffers, call->incoming.buffer);
-    call->incoming = larger;
-    call->capacity = want;
-    return true;
-}
-
-// Inflates `in` into a new message. False: `*why` says.
-static bool inflate_message(const struct grpc_call *call, const struct grpc_message *in,
-                            size_t most, struct grpc_message *out, const char **why)
-{
-    struct buffer_pool *buffers = call->service->buffers;
-    z_stream z = {0};
-    *why = "out of memory";
-    if (inflateInit2(&z, call->encoding == ENCODING_GZIP ? 15 + 16 : 15) != Z_OK) {
-        return false;
-    }
-    size_t capacity = 0;
-    size_t filled = 0;
-    char *buffer = buffer_pool_get(buffers, in->size * 3 + INFLATE_STEP, &capacity);
-    int rc = buffer == NULL ? Z_MEM_ERROR : Z_OK;
-    size_t used = 0;
-    while (rc == Z_OK) {
-        if (filled + 1 >= capacity) {
-            size_t larger_capacity = 0;
-            char *larger = buffer_pool_get(buffers, capacity * 2, &larger_capacity);
-            if (larger == NULL) {
-                rc = Z_MEM_ERROR;
-                break;
-            }
-            memcpy(larger, buffer, filled);
-            buffer_pool_put(buffers, buffer);
-            buffer = larger;
-            capacity = larger_capacity;
-        }
-        size_t in_step = in->size - used < UINT32_MAX / 2 ? in->size - used : UINT32_MAX / 2;
-        size_t out_step =
-            capacity - 1 - filled < UINT32_MAX / 2 ? capacity - 1 - filled : UINT32_MAX / 2;
-        z.next_in = (Bytef *)in->bytes + used;
-        z.avail_in = (uInt)in_step;
-        z.next_out = (Bytef *)buffer + filled;
-        z.avail_out = (uInt)out_step;
-        rc = inflate(&z, Z_NO_FLUSH);
-        used += in_step - z.avail_in;
-        filled += out_step - z.avail_out;
-        if (filled > most) {
-            *why = "message is too large once decompressed";
-            rc = Z_BUF_ERROR;
-        }
-    }
-    (void)inflateEnd(&z);
-    if (rc != Z_STREAM_END) {
-        if (rc == Z_DATA_ERROR || (rc == Z_BUF_ERROR && filled <= most)) {
-            *why = "failed to decompress the message";
-        }
-        buffer_pool_put(buffers, buffer);
-        return false;
-    }
-    *out = (struct grpc_message){buffer, filled, buffer};
-    return true;
-}
-
-static size_t max_message(const struct grpc_call *call)
-{
-    return call->service->max_message > 0 ? call->service->max_message : INT32_MAX;
-}
-
-static void deliver(struct grpc_call *call)
-{
-    struct grpc_message message = call->incoming;
-    call->incoming = (struct grpc_message){0};
-    call->filled = 0;
-    call->prefix_size = 0;
-    if (call->compressed) {
-        struct grpc_message plain;
-        const char *why = NULL;
-        bool ok = inflate_message(call, &message, max_message(call), &plain, &why);
-        grpc_message_free(call->service->buffers, &message);
-        if (!ok) {
-            grpc_finish(call, GRPC_INTERNAL, slice_of(why));
-            return;
-        }
-        message = plain;
-    }
-    call->service->message(call, message);
-}
-
-// The prefix is there: checks it and takes a buffer. False: the call is finished.
-static bool begin_message(struct grpc_call *call)
-{
-    const uint8_t *p = call->prefix;
-    size_t size = (size_t)p[1] << 24 | (size_t)p[2] << 16 | (size_t)p[3] << 8 | p[4];
-    call->compressed = p[0] == 1;
-    if (p[0] > 1 || (call->compressed && call->encoding == ENCODING_IDENTITY)) {
-        grpc_finish(call, GRPC_INTERNAL,
-                    p[0] > 1 ? SLICE("Bad GRPC frame type")
-                             : SLICE("compressed flag set with identity or empty encoding"));
-        return false;
-    }
-    if (size > max_message(call)) {
-        char text[128];
-        int len =
-            snprintf(text, sizeof(text), "SERVER: Received message larger than max (%zu vs. %zu)",
-                     size, max_message(call));
-        grpc_finish(call, GRPC_RESOURCE_EXHAUSTED, slice_make(text, (size_t)len));
-        return false;
-    }
-    call->filled = 0;
-    call->capacity = size < TRUST ? size : TRUST;
-    if (!message_alloc(call->service->buffers, size, &call->capacity, &call->incoming)) {
-        grpc_finish(call, GRPC_RESOURCE_EXHAUSTED, SLICE("out of memory"));
-        return false;
-    }
-    return true;
-}
 
 static void on_data(struct http2_stream *stream, const void *ptr, size_t size)
 {
     struct grpc_call *call = call_of(stream);
-    const char *at = ptr;
-    while (size > 0 && !call->finished) {
-        if (call->prefix_size < GRPC_PREFIX) {
-            http2_stream_await(stream, true);
-            call->prefix[call->prefix_size++] = (uint8_t)*at++;
-            size--;
-            if (call->prefix_size < GRPC_PREFIX || !begin_message(call)) {
-                continue;
-            }
-        }
-        size_t wanted = call->incoming.size - call->filled;
-        size_t n = size < wanted ? size : wanted;
-        if (call->capacity - call->filled < n && !incoming_grow(call)) {
-            grpc_finish(call, GRPC_RESOURCE_EXHAUSTED, SLICE("out of memory"));
-            return;
-        }
-        n = n < call->capacity - call->filled ? n : call->capacity - call->filled;
-        char *to = call->incoming.bytes + call->filled;
-        if (to != at && n > 0) {
-            memcpy(to, at, n);
-        }
-        call->filled += n;
-        at += n;
-        size -= n;
-        if (call->filled == call->incoming.size) {
+    struct slice in = slice_make(ptr, size);
+    while (in.len > 0 && !call->finished) {
+        struct grpc_message message;
+        http2_stream_await(stream, true);
+        int taken = grpc_inbox_take(&call->inbox, &in, &message);
+        if (taken < 0) {
+            grpc_finish(call, (int)call->inbox.fault, slice_of(call->inbox.fault_text));
+        } else if (taken > 0) {
             http2_stream_await(stream, false);
-            deliver(call);
+            call->service->message(call, message);
         }
     }
 }
@@ -339,14 +150,7 @@ static void on_data(struct http2_stream *stream, const void *ptr, size_t size)
 static void *on_room(struct http2_stream *stream, size_t *size)
 {
     struct grpc_call *call = call_of(stream);
-    if (call->finished || call->prefix_size < GRPC_PREFIX || call->incoming.buffer == NULL) {
-        return NULL;
-    }
-    if (call->filled == call->capacity && !incoming_grow(call)) {
-        return NULL; // on_data() will say so
-    }
-    *size = call->capacity - call->filled;
-    return call->incoming.bytes + call->filled;
+    return call->finished ? NULL : grpc_inbox_room(&call->inbox, size);
 }
 
 // ---- calls ----------------------------------------------------------------------------------------------------------
@@ -363,12 +167,9 @@ static struct http2_stream *on_begin(struct http2_connection *connection)
     call->path = (struct slice){0};
     call->references = 1;
     call->finished = call->cancelled = call->half_closed = call->complete = false;
-    call->encoding = call->answer_encoding = ENCODING_IDENTITY;
+    call->answer_encoding = GRPC_ENCODING_IDENTITY;
     call->has_timer = false;
-    call->incoming = (struct grpc_message){0};
-    call->filled = call->capacity = 0;
-    call->compressed = false;
-    call->prefix_size = 0;
+    grpc_inbox_init(&call->inbox, service->buffers, service->max_message, "SERVER");
     call->message_text = call->inline_text;
     return &call->stream;
 }
@@ -447,12 +248,13 @@ static bool read_headers(struct grpc_call *call)
         http2_respond(&call->stream, status_415, 1, false, true);
         return false;
     }
-    enum encoding e = encoding.ptr == NULL ? ENCODING_IDENTITY : encoding_of(encoding);
-    if (e == ENCODING_UNKNOWN) {
+    enum grpc_encoding e =
+        encoding.ptr == NULL ? GRPC_ENCODING_IDENTITY : grpc_encoding_of(encoding);
+    if (e == GRPC_ENCODING_UNKNOWN) {
         grpc_finish(call, GRPC_UNIMPLEMENTED, SLICE("Compression algorithm is unknown"));
         return false;
     }
-    call->encoding = (uint8_t)e;
+    call->inbox.encoding = (uint8_t)e;
     if (call->service->compression != GRPC_COMPRESSION_NONE && accepted.ptr != NULL) {
         call->answer_encoding = (uint8_t)accepted_encoding(accepted);
     }
@@ -486,7 +288,7 @@ static void on_ended(struct http2_stream *stream)
     if (call->finished) {
         return;
     }
-    if (call->prefix_size > 0) {
+    if (grpc_inbox_is_inside(&call->inbox)) {
         grpc_finish(call, GRPC_INTERNAL, SLICE("the request ends inside a message"));
         return;
     }
@@ -505,7 +307,7 @@ static void on_closed(struct http2_stream *stream, bool complete)
         call->finished = true;
         cancel(call);
     }
-    grpc_message_free(call->service->buffers, &call->incoming);
+    grpc_inbox_fini(&call->inbox);
     if (call->method != NULL) {
         call->service->closed(call);
     }
@@ -563,7 +365,7 @@ static struct http2_body *squeeze(const struct grpc_call *call, const struct htt
     z_stream z = {0};
     if (size <= GRPC_PREFIX || size >= UINT32_MAX / 2 ||
         deflateInit2(&z, levels[call->service->compression], Z_DEFLATED,
-                     call->answer_encoding == ENCODING_GZIP ? 15 + 16 : 15, 8,
+                     call->answer_encoding == GRPC_ENCODING_GZIP ? 15 + 16 : 15, 8,
                      Z_DEFAULT_STRATEGY) != Z_OK) {
         return NULL;
     }
@@ -603,14 +405,14 @@ void grpc_send(struct grpc_call *call, struct http2_body *body)
         return;
     }
     if (!call->stream.responded) {
-        bool gzip = call->answer_encoding == ENCODING_GZIP;
-        if (call->answer_encoding == ENCODING_IDENTITY) {
+        bool gzip = call->answer_encoding == GRPC_ENCODING_GZIP;
+        if (call->answer_encoding == GRPC_ENCODING_IDENTITY) {
             http2_respond(&call->stream, headers_plain, 3, false, false);
         } else {
             http2_respond(&call->stream, gzip ? headers_gzip : headers_deflate, 4, false, false);
         }
     }
-    if (call->answer_encoding != ENCODING_IDENTITY) {
+    if (call->answer_encoding != GRPC_ENCODING_IDENTITY) {
         struct http2_body *smaller = squeeze(call, body);
         if (smaller != NULL) {
             body->release(body);

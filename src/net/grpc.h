@@ -9,36 +9,15 @@
 #define NEREID_NET_GRPC_H
 
 #include "base/pool.h"
+#include "net/grpc_message.h"
 #include "net/http2.h"
 
-// Status codes of gRPC that the transport itself needs.
-enum grpc_status {
-    GRPC_OK = 0,
-    GRPC_CANCELLED = 1,
-    GRPC_UNKNOWN = 2,
-    GRPC_INVALID_ARGUMENT = 3,
-    GRPC_DEADLINE_EXCEEDED = 4,
-    GRPC_RESOURCE_EXHAUSTED = 8,
-    GRPC_UNIMPLEMENTED = 12,
-    GRPC_INTERNAL = 13,
-    GRPC_UNAVAILABLE = 14,
-};
-
-enum { GRPC_PREFIX = 5 }; // bytes before each message: compressed flag, length
 // How hard answers are compressed, when the client accepts gzip or deflate.
 enum grpc_compression {
     GRPC_COMPRESSION_NONE,
     GRPC_COMPRESSION_LOW,
     GRPC_COMPRESSION_MEDIUM,
     GRPC_COMPRESSION_HIGH,
-};
-
-// One received message. Its last byte is followed by at least one that may be written; it ends on a multiple of 64
-// bytes, so that a tensor that comes last is aligned. Owned by whoever has it: grpc_message_free().
-struct grpc_message {
-    char *bytes;
-    size_t size;
-    void *buffer; // of the service's pool; NULL when nothing is owned
 };
 
 enum { GRPC_MESSAGE_TEXT = 512 };
@@ -54,17 +33,10 @@ struct grpc_call {
     bool cancelled;          // may be read: the peer is gone or the deadline has passed
     bool half_closed;        // may be read
     bool complete;           // the client has been handed everything
-    uint8_t encoding;        // of request messages
     uint8_t answer_encoding; // of response messages
     bool has_timer;
     struct loop_timer timer;
-    // The message that is being received.
-    struct grpc_message incoming;
-    size_t filled;
-    size_t capacity; // bytes of `incoming` that its buffer has room for
-    bool compressed;
-    uint8_t prefix[GRPC_PREFIX];
-    uint8_t prefix_size;
+    struct grpc_inbox inbox; // of request messages
     // Trailers.
     struct http2_field trailers[2];
     char status_text[4];
@@ -101,13 +73,10 @@ static inline struct loop *grpc_call_loop(const struct grpc_call *call)
 }
 void grpc_call_ref(struct grpc_call *call);
 void grpc_call_unref(struct grpc_call *call);
-// Writes the five bytes before an uncompressed message of `size` bytes.
-void grpc_prefix(char *at, size_t size);
 // Sends one framed message; `body` as in http2_send(). On a finished call it is released at once.
 void grpc_send(struct grpc_call *call, struct http2_body *body);
 // Ends the call. Text is cut at about 7000 encoded bytes, so that clients' header limits hold. Nothing when finished.
 void grpc_finish(struct grpc_call *call, int status, struct slice text);
-void grpc_message_free(struct buffer_pool *buffers, struct grpc_message *message);
 
 // Parses grpc-timeout ("100m") into nanoseconds; false: malformed.
 bool grpc_parse_timeout(struct slice text, uint64_t *ns);

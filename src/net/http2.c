@@ -9,14 +9,12 @@
 // from nghttp2 only while the socket's queue is short, so that nghttp2's own limits (acknowledgements that pile up) work and
 // a connection that does not read cannot make us buffer without end.
 // Start at received(), flush() and tick().
-#include "net/http2.h"
+#include "net/http2_private.h"
 
-#include <nghttp2/nghttp2.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "net/packer.h"
 
 enum {
     INPUT_SIZE = 64 * 1024, // shared by the connections of a loop
@@ -33,52 +31,6 @@ enum {
 #define MS UINT64_C(1000000)
 #define IDLE_PING_NS (UINT64_C(7200) * 1000 * MS) // between a peer's pings when it has no calls
 
-struct http2_home {
-    struct loop *loop;
-    struct http2_options options;
-    const struct http2_user *user;
-    void *data;
-    nghttp2_session_callbacks *callbacks;
-    nghttp2_option *option;
-    struct list_node connections;
-    unsigned connection_count;
-    unsigned stream_count;
-    struct packer_stock stock;
-    char *input;
-};
-
-struct http2_connection {
-    struct stream stream;
-    struct http2_home *home;
-    void *data;
-    struct list_node node;
-    struct list_node streams;
-    unsigned stream_count;
-    unsigned awaiting; // streams whose peer owes us bytes
-    nghttp2_session *session;
-    struct loop_defer later;
-    // Input: the DATA frame that is being received.
-    struct http2_stream *data_stream;
-    size_t data_left;
-    bool direct_ok;
-    char *landing; // where the last room() pointed
-    // Output.
-    struct packer packer;
-    // Clocks; 0: not set.
-    uint64_t preface_due, slow_due, ping_due, pong_due, age_due, grace_due, stall_due;
-    uint64_t last_read_ns;
-    uint64_t slow_bytes;   // received since slow_due was set
-    uint64_t peer_ping_ns; // the peer's last ping
-    unsigned ping_strikes;
-    unsigned pings_sent; // since data was last sent
-    size_t body_bytes;   // of all streams, not yet in frames
-    bool data_seen;      // frames were sent that forgive pings
-    bool preface_done;
-    bool ending;   // no more input is looked at
-    bool flushing; // inside flush()
-    bool gone;     // the stream's last call has come
-};
-
 static void schedule(struct http2_connection *c);
 static void flush(struct http2_connection *c);
 
@@ -87,7 +39,7 @@ static uint64_t ms_to_ns(int64_t ms)
     return ms <= 0 ? 0 : (uint64_t)ms > UINT64_MAX / 2 / MS ? UINT64_MAX / 2 : (uint64_t)ms * MS;
 }
 
-static void want_flush(struct http2_connection *c)
+void http2_want_flush(struct http2_connection *c)
 {
     if (!c->flushing && !c->gone) {
         loop_defer(c->home->loop, &c->later);
@@ -153,20 +105,29 @@ static ssize_t frame_length(nghttp2_session *session, uint8_t type, int32_t id,
     return (ssize_t)(length < max_frame ? length : max_frame);
 }
 
+unsigned http2_make_nv(const struct http2_field *fields, unsigned count, bool copy_values,
+                       nghttp2_nv nv[HTTP2_MAX_FIELDS])
+{
+    count = count < HTTP2_MAX_FIELDS ? count : HTTP2_MAX_FIELDS;
+    uint8_t flags =
+        NGHTTP2_NV_FLAG_NO_COPY_NAME | (copy_values ? 0 : NGHTTP2_NV_FLAG_NO_COPY_VALUE);
+    for (unsigned i = 0; i < count; i++) {
+        const struct http2_field *f = &fields[i];
+        nv[i] = (nghttp2_nv){(uint8_t *)(uintptr_t)f->name.ptr, (uint8_t *)(uintptr_t)f->value.ptr,
+                             f->name.len, f->value.len, flags};
+    }
+    return count;
+}
+
 static void submit_trailers(struct http2_stream *s)
 {
-    nghttp2_nv nv[8];
-    unsigned count = s->trailer_count < 8 ? s->trailer_count : 8;
-    for (unsigned i = 0; i < count; i++) {
-        const struct http2_field *f = &s->trailers[i];
-        nv[i] = (nghttp2_nv){(uint8_t *)(uintptr_t)f->name.ptr, (uint8_t *)(uintptr_t)f->value.ptr,
-                             f->name.len, f->value.len, NGHTTP2_NV_FLAG_NO_COPY_NAME};
-    }
+    nghttp2_nv nv[HTTP2_MAX_FIELDS];
+    unsigned count = http2_make_nv(s->trailers, s->trailer_count, true, nv);
     (void)nghttp2_submit_trailer(s->connection->session, s->id, nv, count);
 }
 
-static ssize_t read_payload(nghttp2_session *session, int32_t id, uint8_t *buffer, size_t length,
-                            uint32_t *flags, nghttp2_data_source *source, void *user)
+ssize_t http2_read_payload(nghttp2_session *session, int32_t id, uint8_t *buffer, size_t length,
+                           uint32_t *flags, nghttp2_data_source *source, void *user)
 {
     (void)session, (void)id, (void)buffer, (void)user;
     struct http2_stream *s = source->ptr;
@@ -177,8 +138,11 @@ static ssize_t read_payload(nghttp2_session *session, int32_t id, uint8_t *buffe
     size_t size = s->body_bytes < length ? s->body_bytes : length;
     *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
     if (size == s->body_bytes && s->has_trailers) {
-        *flags |= NGHTTP2_DATA_FLAG_EOF | NGHTTP2_DATA_FLAG_NO_END_STREAM;
-        submit_trailers(s);
+        *flags |= NGHTTP2_DATA_FLAG_EOF;
+        if (s->trailer_count > 0) {
+            *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+            submit_trailers(s);
+        }
     }
     return (ssize_t)size;
 }
@@ -233,7 +197,7 @@ static void fail(struct http2_connection *c)
 static void frame_packed(struct http2_connection *c, const uint8_t *frame)
 {
     c->data_seen |= frame[3] == NGHTTP2_HEADERS || frame[3] == NGHTTP2_WINDOW_UPDATE;
-    if (frame[3] == NGHTTP2_HEADERS && (frame[4] & NGHTTP2_FLAG_END_STREAM) != 0) {
+    if (!c->client && frame[3] == NGHTTP2_HEADERS && (frame[4] & NGHTTP2_FLAG_END_STREAM) != 0) {
         int32_t id = (int32_t)((uint32_t)(frame[5] & 0x7f) << 24 | (uint32_t)frame[6] << 16 |
                                (uint32_t)frame[7] << 8 | frame[8]);
         struct http2_stream *s = nghttp2_session_get_stream_user_data(c->session, id);
@@ -309,6 +273,24 @@ static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *head
     return 0;
 }
 
+void http2_stream_enter(struct http2_connection *c, struct http2_stream *s, int32_t id)
+{
+    s->connection = c;
+    s->id = id;
+    s->header_count = 0;
+    s->header_bytes = 0;
+    s->headers_over = s->request_ended = s->awaiting = s->responded = false;
+    s->has_trailers = s->deferred = s->refused = false;
+    s->trailers = NULL;
+    s->trailer_count = 0;
+    s->bodies = NULL;
+    s->bodies_tail = &s->bodies;
+    s->body_bytes = 0;
+    list_push_back(&c->streams, &s->node);
+    c->stream_count++;
+    c->home->stream_count++;
+}
+
 static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 {
     struct http2_connection *c = user;
@@ -321,20 +303,7 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
                                         NGHTTP2_REFUSED_STREAM);
         return 0;
     }
-    s->connection = c;
-    s->id = frame->hd.stream_id;
-    s->header_count = 0;
-    s->header_bytes = 0;
-    s->headers_over = s->request_ended = s->awaiting = s->responded = false;
-    s->has_trailers = s->deferred = s->closed_by_end = false;
-    s->trailers = NULL;
-    s->trailer_count = 0;
-    s->bodies = NULL;
-    s->bodies_tail = &s->bodies;
-    s->body_bytes = 0;
-    list_push_back(&c->streams, &s->node);
-    c->stream_count++;
-    c->home->stream_count++;
+    http2_stream_enter(c, s, frame->hd.stream_id);
     (void)nghttp2_session_set_stream_user_data(session, s->id, s);
     http2_stream_await(s, true);
     return 0;
@@ -346,8 +315,9 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, nghtt
     (void)flags;
     struct http2_connection *c = user;
     struct http2_stream *s = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
+    // A server passes trailers over; a client finds gRPC's status there.
     if (s == NULL || frame->hd.type != NGHTTP2_HEADERS ||
-        frame->headers.cat != NGHTTP2_HCAT_REQUEST) {
+        (frame->headers.cat != NGHTTP2_HCAT_REQUEST && !c->client)) {
         return 0;
     }
     nghttp2_vec n = nghttp2_rcbuf_get_buf(name);
@@ -423,7 +393,8 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
     if (s == NULL) {
         return 0;
     }
-    if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
+    if (frame->hd.type == NGHTTP2_HEADERS &&
+        frame->headers.cat == (c->client ? NGHTTP2_HCAT_RESPONSE : NGHTTP2_HCAT_REQUEST)) {
         u->headers(s);
     }
     if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0 && s->connection != NULL &&
@@ -435,8 +406,7 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
     return 0;
 }
 
-// Detaches a stream from its connection and tells its user.
-static void stream_over(struct http2_stream *s, bool complete)
+void http2_stream_over(struct http2_stream *s, bool complete)
 {
     struct http2_connection *c = s->connection;
     http2_stream_await(s, false);
@@ -458,11 +428,13 @@ static void stream_over(struct http2_stream *s, bool complete)
 
 static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error, void *user)
 {
-    (void)user;
+    const struct http2_connection *connection = user;
     struct http2_stream *s = nghttp2_session_get_stream_user_data(session, id);
     if (s != NULL) {
         (void)nghttp2_session_set_stream_user_data(session, id, NULL);
-        stream_over(s, error == NGHTTP2_NO_ERROR && s->has_trailers && s->body_bytes == 0);
+        s->refused = error == NGHTTP2_REFUSED_STREAM;
+        bool whole = connection->client ? s->request_ended : s->has_trailers && s->body_bytes == 0;
+        http2_stream_over(s, error == NGHTTP2_NO_ERROR && whole);
     }
     return 0;
 }
@@ -513,7 +485,7 @@ static void take(struct http2_connection *c, const void *bytes, size_t size)
         c->slow_bytes = 0;
         schedule(c);
     }
-    want_flush(c);
+    http2_want_flush(c);
 }
 
 static void received(struct stream *stream, size_t size)
@@ -534,7 +506,7 @@ bool http2_connection_feed(struct http2_connection *c, const void *bytes, size_t
 static void drained(struct stream *stream)
 {
     struct http2_connection *c = connection_of(stream);
-    want_flush(c);
+    http2_want_flush(c);
     stream_resume(stream);
 }
 
@@ -547,7 +519,7 @@ static void stream_gone(struct stream *stream, enum stream_end end)
     c->ending = true;
     loop_defer_cancel(home->loop, &c->later);
     while (!list_empty(&c->streams)) {
-        stream_over(CONTAINER_OF(c->streams.next, struct http2_stream, node), false);
+        http2_stream_over(CONTAINER_OF(c->streams.next, struct http2_stream, node), false);
     }
     packer_fini(&c->packer);
     nghttp2_session_del(c->session);
@@ -608,7 +580,7 @@ static void drain(struct http2_connection *c)
     (void)nghttp2_submit_goaway(c->session, NGHTTP2_FLAG_NONE,
                                 nghttp2_session_get_last_proc_stream_id(c->session),
                                 NGHTTP2_NO_ERROR, NULL, 0);
-    want_flush(c);
+    http2_want_flush(c);
 }
 
 static void tick(struct stream *stream)
@@ -646,7 +618,7 @@ static void tick(struct stream *stream)
         c->grace_due = o->max_age_grace_ms > 0 ? now + ms_to_ns(o->max_age_grace_ms) : 0;
         drain(c);
     }
-    want_flush(c);
+    http2_want_flush(c);
     schedule(c);
 }
 
@@ -699,6 +671,7 @@ struct nrd_status *http2_home_create(struct loop *loop, const struct http2_optio
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data);
     nghttp2_session_callbacks_set_on_frame_recv_callback(cb, on_frame);
     nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_stream_close);
+    nghttp2_session_callbacks_set_on_frame_not_send_callback(cb, http2_client_not_sent);
     nghttp2_session_callbacks_set_send_data_callback(cb, send_payload);
     nghttp2_session_callbacks_set_data_source_read_length_callback(cb, frame_length);
     nghttp2_option_set_no_closed_streams(home->option, 1);
@@ -757,6 +730,9 @@ void http2_home_close(struct http2_home *home)
 
 static bool open_session(struct http2_connection *c)
 {
+    if (c->client) {
+        return http2_client_session(c);
+    }
     const struct http2_options *o = &c->home->options;
     if (nghttp2_session_server_new2(&c->session, c->home->callbacks, c, c->home->option) != 0) {
         return false;
@@ -774,13 +750,14 @@ static bool open_session(struct http2_connection *c)
                                                  (int32_t)o->connection_window) == 0;
 }
 
-struct http2_connection *http2_connection_create(struct http2_home *home, int fd,
-                                                 const struct stream_transport *transport,
-                                                 void *transport_data, void *data)
+static struct http2_connection *create(struct http2_home *home, int fd,
+                                       const struct stream_transport *transport,
+                                       void *transport_data, void *data, bool client)
 {
     struct http2_connection *c = mem_calloc(1, sizeof(*c));
     if (c != NULL) {
         c->home = home;
+        c->client = client;
         c->data = data;
         list_init(&c->streams);
         c->packer = (struct packer){.stock = &home->stock, .stream = &c->stream};
@@ -811,8 +788,22 @@ struct http2_connection *http2_connection_create(struct http2_home *home, int fd
     home->connection_count++;
     stream_start(&c->stream);
     schedule(c);
-    want_flush(c);
+    http2_want_flush(c);
     return c;
+}
+
+struct http2_connection *http2_connection_create(struct http2_home *home, int fd,
+                                                 const struct stream_transport *transport,
+                                                 void *transport_data, void *data)
+{
+    return create(home, fd, transport, transport_data, data, false);
+}
+
+struct http2_connection *http2_client_create(struct http2_home *home, int fd,
+                                             const struct stream_transport *transport,
+                                             void *transport_data, void *data)
+{
+    return create(home, fd, transport, transport_data, data, true);
 }
 
 void *http2_connection_data(const struct http2_connection *connection)
@@ -828,8 +819,13 @@ struct http2_home *http2_connection_home(const struct http2_connection *connecti
 void http2_connection_close(struct http2_connection *c, enum http2_error error)
 {
     (void)nghttp2_session_terminate_session(c->session, (uint32_t)error);
-    want_flush(c);
+    http2_want_flush(c);
     schedule(c);
+}
+
+void http2_connection_abort(struct http2_connection *c)
+{
+    fail(c);
 }
 
 // ---- streams --------------------------------------------------------------------------------------------------------
@@ -852,17 +848,10 @@ void http2_respond(struct http2_stream *s, const struct http2_field *fields, uns
     if (s->connection == NULL || s->responded) {
         return;
     }
-    nghttp2_nv nv[16];
-    count = count < 16 ? count : 16;
-    uint8_t flags =
-        NGHTTP2_NV_FLAG_NO_COPY_NAME | (copy_values ? 0 : NGHTTP2_NV_FLAG_NO_COPY_VALUE);
-    for (unsigned i = 0; i < count; i++) {
-        nv[i] = (nghttp2_nv){(uint8_t *)(uintptr_t)fields[i].name.ptr,
-                             (uint8_t *)(uintptr_t)fields[i].value.ptr, fields[i].name.len,
-                             fields[i].value.len, flags};
-    }
+    nghttp2_nv nv[HTTP2_MAX_FIELDS];
+    count = http2_make_nv(fields, count, copy_values, nv);
     s->responded = true;
-    nghttp2_data_provider provider = {.source.ptr = s, .read_callback = read_payload};
+    nghttp2_data_provider provider = {.source.ptr = s, .read_callback = http2_read_payload};
     if (end) {
         s->has_trailers = true; // in the sense of on_stream_close: the answer is whole
     }
@@ -870,7 +859,7 @@ void http2_respond(struct http2_stream *s, const struct http2_field *fields, uns
         0) {
         http2_reset(s, HTTP2_INTERNAL_ERROR);
     }
-    want_flush(s->connection);
+    http2_want_flush(s->connection);
 }
 
 static void wake(struct http2_stream *s)
@@ -879,7 +868,7 @@ static void wake(struct http2_stream *s)
         s->deferred = false;
         (void)nghttp2_session_resume_data(s->connection->session, s->id);
     }
-    want_flush(s->connection);
+    http2_want_flush(s->connection);
 }
 
 void http2_send(struct http2_stream *s, struct http2_body *body)
@@ -920,7 +909,7 @@ void http2_reset(struct http2_stream *s, enum http2_error error)
     if (s->connection != NULL) {
         (void)nghttp2_submit_rst_stream(s->connection->session, NGHTTP2_FLAG_NONE, s->id,
                                         (uint32_t)error);
-        want_flush(s->connection);
+        http2_want_flush(s->connection);
     }
 }
 

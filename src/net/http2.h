@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// HTTP/2, server side: nghttp2 keeps the state of the protocol, this file moves the bytes.
+// HTTP/2: nghttp2 keeps the state of the protocol, this file moves the bytes.
 //
 // Input: the payload of a large DATA frame is received straight into the memory that its stream's user names (room), so it is
 // never copied in user space; everything else goes through one buffer that all connections of a loop share. Output:
 // small payloads and all other frames are packed into blocks, large payloads are written from where they lie; whatever one
 // turn of the loop produced leaves in one gathering write. Streams are embedded in their user's calls. Connections defend
 // themselves: limits on header lists, on reset and ping rates, on slow senders and on readers that stall.
-// Start at http2_connection_create() and struct http2_user. Thread: loop, for everything here.
+// Servers start at http2_connection_create(), clients at http2_client_create(); both at struct http2_user. Thread: loop, for everything here.
 #ifndef NEREID_NET_HTTP2_H
 #define NEREID_NET_HTTP2_H
 
@@ -68,7 +68,8 @@ struct http2_stream {
     bool responded;
     bool has_trailers;
     bool deferred; // nghttp2 waits for http2_send() or http2_end()
-    bool closed_by_end;
+    bool
+        refused; // may be read in closed(): a client's request that the server has not begun to handle
     const struct http2_field *trailers;
     unsigned trailer_count;
     struct http2_body *bodies; // not yet in frames, oldest first
@@ -77,7 +78,7 @@ struct http2_stream {
 };
 
 struct http2_user {
-    // A request begins. Memory for its stream, owned by the user until it is released; NULL refuses the stream.
+    // A server's only: a request begins. Memory for its stream, owned by the user until it is released; NULL refuses the stream.
     struct http2_stream *(*begin)(struct http2_connection *connection);
     // The header block is complete.
     void (*headers)(struct http2_stream *stream);
@@ -140,6 +141,20 @@ void *http2_home_data(const struct http2_home *home);
 // Feeds bytes as if they had been received: for scripted peers in tests and fuzzing. False: the connection is ending.
 bool http2_connection_feed(struct http2_connection *connection, const void *bytes, size_t size);
 void http2_connection_close(struct http2_connection *connection, enum http2_error error);
+// Ends a connection now, without a word; all that it holds of its users is let go. gone() follows, from the loop.
+void http2_connection_abort(struct http2_connection *connection);
+
+// The other side: a connection that we made, over the connected descriptor; all else as above. The server's push is refused.
+struct http2_connection *http2_client_create(struct http2_home *home, int fd,
+                                             const struct stream_transport *transport,
+                                             void *transport_data, void *data);
+// Whether requests may be begun: not once the server has said goodbye.
+bool http2_client_open(const struct http2_connection *connection);
+// Begins a request on a stream of the user's, as http2_user.begin does for servers; http2_send() and http2_end() without fields follow. Response
+// headers and trailers come into stream->headers; headers() is called for the former. Fields are copied but their names. False:
+// no memory, or not open; closed() is not called then.
+bool http2_request(struct http2_connection *connection, struct http2_stream *stream,
+                   const struct http2_field *fields, unsigned count);
 
 // Tells that the user waits for more of this request (a message has begun): http2 then insists on progress. Cheap.
 void http2_stream_await(struct http2_stream *stream, bool awaiting);

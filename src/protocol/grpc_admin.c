@@ -483,9 +483,25 @@ static void system_shm_unregister(struct grpc_server *server, struct slice messa
     }
 }
 
-static void ignore_region(void *arg, const struct shm_info *info)
+struct cuda_status_list {
+    Inference__CudaSharedMemoryStatusResponse *response;
+    bool failed;
+};
+
+static void visit_cuda_region(void *arg, const struct shm_info *info)
 {
-    (void)arg, (void)info;
+    struct cuda_status_list *list = arg;
+    Inference__CudaSharedMemoryStatusResponse *r = list->response;
+    const ProtobufCFieldDescriptor *field = proto_field(r->base.descriptor, SLICE("regions"));
+    Inference__CudaSharedMemoryStatusResponse__RegionsEntry **entry = proto_open(&r->base, field);
+    if (entry == NULL || !proto_close_entry(&r->base, field) ||
+        !proto_set_string(&(*entry)->key, info->name) ||
+        !proto_set_string(&(*entry)->value->name, info->name)) {
+        list->failed = true;
+        return;
+    }
+    (*entry)->value->device_id = (uint64_t)info->device_id;
+    (*entry)->value->byte_size = info->byte_size;
 }
 
 static void cuda_shm_status(struct grpc_server *server, struct slice message,
@@ -493,14 +509,27 @@ static void cuda_shm_status(struct grpc_server *server, struct slice message,
 {
     Inference__CudaSharedMemoryStatusRequest *q =
         unpack(&inference__cuda_shared_memory_status_request__descriptor, message, answer);
-    if (q != NULL) {
-        struct shm_manager *shm = server->options.shm;
-        empty_or_status(
-            server,
-            shm == NULL ? NULL : shm_status(shm, SHM_CUDA, slice_of(q->name), ignore_region, NULL),
-            answer);
-        inference__cuda_shared_memory_status_request__free_unpacked(q, proto_allocator());
+    if (q == NULL) {
+        return;
     }
+    struct cuda_status_list list = {(Inference__CudaSharedMemoryStatusResponse *)proto_create(
+                                        &inference__cuda_shared_memory_status_response__descriptor),
+                                    false};
+    struct nrd_status *status = list.response == NULL ? status_no_memory() : NULL;
+    if (status == NULL && server->options.shm != NULL) {
+        status =
+            shm_status(server->options.shm, SHM_CUDA, slice_of(q->name), visit_cuda_region, &list);
+    }
+    if (status == NULL && list.failed) {
+        status = status_no_memory();
+    }
+    if (status != NULL) {
+        fail_status(answer, status);
+    } else {
+        pack(server, list.response, answer);
+    }
+    proto_destroy(list.response == NULL ? NULL : &list.response->base);
+    inference__cuda_shared_memory_status_request__free_unpacked(q, proto_allocator());
 }
 
 static void cuda_shm_register(struct grpc_server *server, struct slice message,
@@ -511,7 +540,12 @@ static void cuda_shm_register(struct grpc_server *server, struct slice message,
     if (q != NULL) {
         struct shm_manager *shm = server->options.shm;
         empty_or_status(server,
-                        shm == NULL ? shm_not_allowed() : shm_register_cuda(shm, slice_of(q->name)),
+                        shm == NULL
+                            ? shm_not_allowed()
+                            : shm_register_cuda(shm, slice_of(q->name),
+                                                (struct slice){(const char *)q->raw_handle.data,
+                                                               q->raw_handle.len},
+                                                q->device_id, q->byte_size),
                         answer);
         inference__cuda_shared_memory_register_request__free_unpacked(q, proto_allocator());
     }

@@ -8,86 +8,7 @@
 
 #include <string.h>
 
-enum wire { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
-
-struct reader {
-    const unsigned char *at;
-    const unsigned char *end;
-};
-
-// ---- the wire -------------------------------------------------------------------------------------------------------
-
-static bool read_varint(struct reader *r, uint64_t *value)
-{
-    uint64_t v = 0;
-    for (unsigned shift = 0; shift < 64; shift += 7) {
-        if (r->at == r->end) {
-            return false;
-        }
-        unsigned char c = *r->at++;
-        v |= (uint64_t)(c & 0x7f) << shift;
-        if (c < 0x80) {
-            *value = v;
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool read_bytes(struct reader *r, struct slice *bytes)
-{
-    uint64_t size;
-    if (!read_varint(r, &size) || size > (uint64_t)(r->end - r->at)) {
-        return false;
-    }
-    *bytes = slice_make(r->at, (size_t)size);
-    r->at += size;
-    return true;
-}
-
-static bool read_tag(struct reader *r, uint32_t *field, enum wire *wire)
-{
-    uint64_t tag;
-    if (!read_varint(r, &tag) || tag > UINT32_MAX || tag >> 3 == 0) {
-        return false;
-    }
-    *field = (uint32_t)(tag >> 3);
-    *wire = (enum wire)(tag & 7);
-    return true;
-}
-
-static bool skip_fixed(struct reader *r, size_t size)
-{
-    if ((size_t)(r->end - r->at) < size) {
-        return false;
-    }
-    r->at += size;
-    return true;
-}
-
-static bool skip_field(struct reader *r, enum wire wire)
-{
-    uint64_t value;
-    struct slice bytes;
-    switch (wire) {
-    case WIRE_VARINT:
-        return read_varint(r, &value);
-    case WIRE_FIXED64:
-        return skip_fixed(r, 8);
-    case WIRE_BYTES:
-        return read_bytes(r, &bytes);
-    case WIRE_FIXED32:
-        return skip_fixed(r, 4);
-    default:
-        return false;
-    }
-}
-
-static struct reader reader_of(struct slice bytes)
-{
-    const unsigned char *at = (const unsigned char *)bytes.ptr;
-    return (struct reader){at, at + bytes.len};
-}
+#include "proto/wire.h"
 
 // A proto3 string is UTF-8: no overlong forms, no surrogates, nothing above U+10FFFF.
 static bool is_utf8(struct slice s)
@@ -116,9 +37,9 @@ static bool is_utf8(struct slice s)
     return true;
 }
 
-static bool read_text(struct reader *r, struct slice *text)
+static bool read_text(struct wire_reader *r, struct slice *text)
 {
-    return read_bytes(r, text) && is_utf8(*text);
+    return wire_read_bytes(r, text) && is_utf8(*text);
 }
 
 // ---- arrays of the arena --------------------------------------------------------------------------------------------
@@ -150,16 +71,16 @@ static void *append(struct arena *arena, void *items, unsigned count, unsigned *
 
 static bool read_param_value(struct slice bytes, struct infer_param *p)
 {
-    struct reader r = reader_of(bytes);
+    struct wire_reader r = wire_reader_of(bytes);
     while (r.at < r.end) {
         uint32_t field;
         enum wire wire;
         uint64_t v;
-        if (!read_tag(&r, &field, &wire)) {
+        if (!wire_read_tag(&r, &field, &wire)) {
             return false;
         }
         if (wire == WIRE_VARINT && (field == 1 || field == 2 || field == 5)) {
-            if (!read_varint(&r, &v)) {
+            if (!wire_read_varint(&r, &v)) {
                 return false;
             }
             p->kind = field == 1   ? INFER_PARAM_BOOL
@@ -182,7 +103,7 @@ static bool read_param_value(struct slice bytes, struct infer_param *p)
             p->kind = INFER_PARAM_DOUBLE;
             memcpy(&p->as.d, r.at, 8);
             r.at += 8;
-        } else if (!skip_field(&r, wire)) {
+        } else if (!wire_skip(&r, wire)) {
             return false;
         }
     }
@@ -195,12 +116,12 @@ static bool read_param(struct arena *arena, struct slice entry, struct infer_par
         LOOK_BACK = 64
     }; // keys beyond this many are not compared: nobody's request, and no quadratic time
     struct infer_param p = {0};
-    struct reader r = reader_of(entry);
+    struct wire_reader r = wire_reader_of(entry);
     while (r.at < r.end) {
         uint32_t field;
         enum wire wire;
         struct slice value;
-        if (!read_tag(&r, &field, &wire)) {
+        if (!wire_read_tag(&r, &field, &wire)) {
             return false;
         }
         if (wire == WIRE_BYTES && field == 1) {
@@ -208,10 +129,10 @@ static bool read_param(struct arena *arena, struct slice entry, struct infer_par
                 return false;
             }
         } else if (wire == WIRE_BYTES && field == 2) {
-            if (!read_bytes(&r, &value) || !read_param_value(value, &p)) {
+            if (!wire_read_bytes(&r, &value) || !read_param_value(value, &p)) {
                 return false;
             }
-        } else if (!skip_field(&r, wire)) {
+        } else if (!wire_skip(&r, wire)) {
             return false;
         }
     }
@@ -252,7 +173,7 @@ static bool count_varints(struct slice run, size_t *count)
     return run.len == 0 || ((unsigned char)run.ptr[run.len - 1] & 0x80) == 0;
 }
 
-static bool read_array(struct arena *arena, struct reader *r, enum infer_contents_kind kind,
+static bool read_array(struct arena *arena, struct wire_reader *r, enum infer_contents_kind kind,
                        enum wire wire, struct infer_array *array)
 {
     bool fixed = kind == INFER_CONTENTS_FP32 || kind == INFER_CONTENTS_FP64;
@@ -262,16 +183,17 @@ static bool read_array(struct arena *arena, struct reader *r, enum infer_content
     const unsigned char *start = r->at;
     if (kind == INFER_CONTENTS_BYTES) {
         array->count++;
-        return wire == WIRE_BYTES && read_bytes(r, &run) && add_slice(arena, &array->chunks, run);
+        return wire == WIRE_BYTES && wire_read_bytes(r, &run) &&
+               add_slice(arena, &array->chunks, run);
     }
     if (wire == single) {
-        if (!skip_field(r, wire)) {
+        if (!wire_skip(r, wire)) {
             return false;
         }
         array->count++;
         return add_slice(arena, &array->chunks, slice_make(start, (size_t)(r->at - start)));
     }
-    if (wire != WIRE_BYTES || !read_bytes(r, &run)) {
+    if (wire != WIRE_BYTES || !wire_read_bytes(r, &run)) {
         return false;
     }
     if (fixed) {
@@ -283,17 +205,17 @@ static bool read_array(struct arena *arena, struct reader *r, enum infer_content
 
 static bool read_contents(struct arena *arena, struct slice bytes, struct infer_contents *contents)
 {
-    struct reader r = reader_of(bytes);
+    struct wire_reader r = wire_reader_of(bytes);
     while (r.at < r.end) {
         uint32_t field;
         enum wire wire;
-        if (!read_tag(&r, &field, &wire)) {
+        if (!wire_read_tag(&r, &field, &wire)) {
             return false;
         }
         bool ok = field <= INFER_CONTENTS_KINDS
                       ? read_array(arena, &r, (enum infer_contents_kind)(field - 1), wire,
                                    &contents->arrays[field - 1])
-                      : skip_field(&r, wire);
+                      : wire_skip(&r, wire);
         if (!ok) {
             return false;
         }
@@ -312,35 +234,35 @@ static bool add_dim(struct arena *arena, struct infer_input *input, uint64_t val
     return true;
 }
 
-static bool read_shape(struct arena *arena, struct reader *r, enum wire wire,
+static bool read_shape(struct arena *arena, struct wire_reader *r, enum wire wire,
                        struct infer_input *input)
 {
     uint64_t value;
     if (wire == WIRE_VARINT) {
-        return read_varint(r, &value) && add_dim(arena, input, value);
+        return wire_read_varint(r, &value) && add_dim(arena, input, value);
     }
     struct slice run;
-    if (wire != WIRE_BYTES || !read_bytes(r, &run)) {
+    if (wire != WIRE_BYTES || !wire_read_bytes(r, &run)) {
         return false;
     }
-    struct reader inner = reader_of(run);
+    struct wire_reader inner = wire_reader_of(run);
     while (inner.at < inner.end) {
-        if (!read_varint(&inner, &value) || !add_dim(arena, input, value)) {
+        if (!wire_read_varint(&inner, &value) || !add_dim(arena, input, value)) {
             return false;
         }
     }
     return true;
 }
 
-static bool read_input_field(struct arena *arena, struct reader *r, uint32_t field, enum wire wire,
-                             struct infer_input *input)
+static bool read_input_field(struct arena *arena, struct wire_reader *r, uint32_t field,
+                             enum wire wire, struct infer_input *input)
 {
     struct slice bytes;
     if (field == 3) {
         return read_shape(arena, r, wire, input);
     }
     if (wire != WIRE_BYTES) {
-        return skip_field(r, wire);
+        return wire_skip(r, wire);
     }
     switch (field) {
     case 1:
@@ -348,25 +270,25 @@ static bool read_input_field(struct arena *arena, struct reader *r, uint32_t fie
     case 2:
         return read_text(r, &input->datatype);
     case 4:
-        return read_bytes(r, &bytes) && read_param(arena, bytes, &input->params);
+        return wire_read_bytes(r, &bytes) && read_param(arena, bytes, &input->params);
     case 5:
         if (input->contents == NULL) {
             input->contents = arena_calloc(arena, 1, sizeof(*input->contents));
         }
-        return input->contents != NULL && read_bytes(r, &bytes) &&
+        return input->contents != NULL && wire_read_bytes(r, &bytes) &&
                read_contents(arena, bytes, input->contents);
     default:
-        return skip_field(r, wire);
+        return wire_skip(r, wire);
     }
 }
 
 static bool read_input(struct arena *arena, struct slice bytes, struct infer_input *input)
 {
-    struct reader r = reader_of(bytes);
+    struct wire_reader r = wire_reader_of(bytes);
     while (r.at < r.end) {
         uint32_t field;
         enum wire wire;
-        if (!read_tag(&r, &field, &wire) || !read_input_field(arena, &r, field, wire, input)) {
+        if (!wire_read_tag(&r, &field, &wire) || !read_input_field(arena, &r, field, wire, input)) {
             return false;
         }
     }
@@ -375,21 +297,21 @@ static bool read_input(struct arena *arena, struct slice bytes, struct infer_inp
 
 static bool read_output(struct arena *arena, struct slice bytes, struct infer_output *output)
 {
-    struct reader r = reader_of(bytes);
+    struct wire_reader r = wire_reader_of(bytes);
     while (r.at < r.end) {
         uint32_t field;
         enum wire wire;
         struct slice value;
-        if (!read_tag(&r, &field, &wire)) {
+        if (!wire_read_tag(&r, &field, &wire)) {
             return false;
         }
         bool ok;
         if (wire == WIRE_BYTES && field == 1) {
             ok = read_text(&r, &output->name);
         } else if (wire == WIRE_BYTES && field == 2) {
-            ok = read_bytes(&r, &value) && read_param(arena, value, &output->params);
+            ok = wire_read_bytes(&r, &value) && read_param(arena, value, &output->params);
         } else {
-            ok = skip_field(&r, wire);
+            ok = wire_skip(&r, wire);
         }
         if (!ok) {
             return false;
@@ -398,14 +320,14 @@ static bool read_output(struct arena *arena, struct slice bytes, struct infer_ou
     return true;
 }
 
-static bool read_request_field(struct arena *arena, struct reader *r, uint32_t field,
+static bool read_request_field(struct arena *arena, struct wire_reader *r, uint32_t field,
                                enum wire wire, struct infer_request *q)
 {
     struct slice bytes;
     struct infer_input *input;
     struct infer_output *output;
     if (wire != WIRE_BYTES) {
-        return skip_field(r, wire);
+        return wire_skip(r, wire);
     }
     switch (field) {
     case 1:
@@ -415,25 +337,25 @@ static bool read_request_field(struct arena *arena, struct reader *r, uint32_t f
     case 3:
         return read_text(r, &q->id);
     case 4:
-        return read_bytes(r, &bytes) && read_param(arena, bytes, &q->params);
+        return wire_read_bytes(r, &bytes) && read_param(arena, bytes, &q->params);
     case 5:
         input = APPEND(arena, q->inputs, q->input_count, q->input_capacity, 4);
-        if (input == NULL || !read_bytes(r, &bytes)) {
+        if (input == NULL || !wire_read_bytes(r, &bytes)) {
             return false;
         }
         q->input_count++;
         return read_input(arena, bytes, input);
     case 6:
         output = APPEND(arena, q->outputs, q->output_count, q->output_capacity, 4);
-        if (output == NULL || !read_bytes(r, &bytes)) {
+        if (output == NULL || !wire_read_bytes(r, &bytes)) {
             return false;
         }
         q->output_count++;
         return read_output(arena, bytes, output);
     case 7:
-        return read_bytes(r, &bytes) && add_slice(arena, &q->raw, bytes);
+        return wire_read_bytes(r, &bytes) && add_slice(arena, &q->raw, bytes);
     default:
-        return skip_field(r, wire);
+        return wire_skip(r, wire);
     }
 }
 
@@ -474,11 +396,11 @@ static void terminate_all(struct infer_request *q)
 bool infer_pb_read(struct arena *arena, char *message, size_t size, struct infer_request *out)
 {
     memset(out, 0, sizeof(*out));
-    struct reader r = reader_of(slice_make(message, size));
+    struct wire_reader r = wire_reader_of(slice_make(message, size));
     while (r.at < r.end) {
         uint32_t field;
         enum wire wire;
-        if (!read_tag(&r, &field, &wire) || !read_request_field(arena, &r, field, wire, out)) {
+        if (!wire_read_tag(&r, &field, &wire) || !read_request_field(arena, &r, field, wire, out)) {
             return false;
         }
     }
@@ -559,9 +481,9 @@ bool infer_array_tensor(struct arena *arena, const struct infer_array *array,
             to += run.len;
             continue;
         }
-        struct reader r = reader_of(run);
+        struct wire_reader r = wire_reader_of(run);
         uint64_t value;
-        while (r.at < r.end && read_varint(&r, &value)) {
+        while (r.at < r.end && wire_read_varint(&r, &value)) {
             put_number(to, value, size, kind == INFER_CONTENTS_BOOL);
             to += size;
         }

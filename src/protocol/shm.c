@@ -8,6 +8,7 @@
 // A manager that is destroyed while leases are out is freed by the last release.
 #include "protocol/shm.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -19,6 +20,8 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "nereid/ext/core.h"
+#include "protocol/error.h"
 
 #define RESERVED_PREFIX "triton_python_backend_shm_region_"
 
@@ -29,6 +32,9 @@ struct shm_region {
     uint64_t offset;
     uint64_t byte_size;
     void *base;
+    enum shm_kind kind;
+    int64_t device_id;
+    void *opened; // of the core, for CUDA regions
     uint64_t leases;
     bool leaving;
 };
@@ -39,7 +45,27 @@ struct shm_manager {
     uint64_t leases;    // of all regions
     bool allowed;
     bool destroyed;
+    TRITONSERVER_Server *core; // NULL: no memory of GPUs
 };
+
+// What opens memory of GPUs, if the core has it.
+static struct {
+    pthread_once_t once;
+    nereid_cuda_ipc_open_fn open;
+    nereid_cuda_ipc_close_fn close;
+} ipc = {.once = PTHREAD_ONCE_INIT};
+
+static void find_ipc(void)
+{
+    // By way of an integer: ISO C has no cast from an object pointer to a function.
+    ipc.open = (nereid_cuda_ipc_open_fn)(uintptr_t)dlsym(RTLD_DEFAULT, "nereid_cuda_ipc_open");
+    ipc.close = (nereid_cuda_ipc_close_fn)(uintptr_t)dlsym(RTLD_DEFAULT, "nereid_cuda_ipc_close");
+}
+
+void shm_set_core(struct shm_manager *m, TRITONSERVER_Server *core)
+{
+    m->core = core;
+}
 
 struct shm_manager *shm_manager_create(bool allowed)
 {
@@ -58,7 +84,9 @@ struct shm_manager *shm_manager_create(bool allowed)
 
 static void region_free(struct shm_region *region)
 {
-    if (region->base != NULL) {
+    if (region->opened != NULL) {
+        ipc.close(region->opened);
+    } else if (region->base != NULL) {
         munmap(region->base, region->byte_size);
     }
     mem_free(region->name);
@@ -80,12 +108,15 @@ static void region_drop(struct shm_region *region)
     region_free(region);
 }
 
-static void drop_all(struct shm_manager *m)
+static void drop_all(struct shm_manager *m, enum shm_kind kind)
 {
     size_t at = 0;
     struct map_entry *entry;
     while (map_next(&m->regions, &at, &entry)) {
-        region_drop(entry->value);
+        struct shm_region *region = entry->value;
+        if (region->kind == kind) {
+            region_drop(region);
+        }
     }
 }
 
@@ -103,7 +134,8 @@ void shm_manager_destroy(struct shm_manager *m)
     }
     pthread_mutex_lock(&m->lock);
     m->destroyed = true;
-    drop_all(m);
+    drop_all(m, SHM_SYSTEM);
+    drop_all(m, SHM_CUDA);
     bool last = m->leases == 0;
     pthread_mutex_unlock(&m->lock);
     if (last) {
@@ -144,8 +176,9 @@ static struct nrd_status *check_key(struct slice name, struct slice key)
 }
 
 // Opens the object, checks that the range is in it, and maps it.
-static struct nrd_status *region_map(struct shm_region *region)
+static struct nrd_status *region_map(struct shm_region *region, struct slice unused)
 {
+    (void)unused;
     int fd = shm_open(region->key, O_RDWR, S_IRUSR | S_IWUSR);
     if (fd < 0) {
         return status_new(NRD_INTERNAL, "Unable to open shared memory region: '%s'", region->key);
@@ -176,6 +209,32 @@ static struct nrd_status *region_map(struct shm_region *region)
     return status;
 }
 
+// Puts the region into the map after `open` has found its memory. Takes it.
+static struct nrd_status *region_add(struct shm_manager *m, struct shm_region *region,
+                                     bool complete,
+                                     struct nrd_status *(*open)(struct shm_region *, struct slice),
+                                     struct slice handle)
+{
+    struct nrd_status *status = NULL;
+    pthread_mutex_lock(&m->lock);
+    if (!complete) {
+        status = status_no_memory();
+    } else if (map_has(&m->regions, slice_of(region->name))) {
+        status = status_new(NRD_ALREADY_EXISTS, "shared memory region '%s' already in manager",
+                            region->name);
+    } else {
+        status = open(region, handle);
+        if (status == NULL) {
+            status = map_put(&m->regions, slice_of(region->name), region, NULL);
+        }
+    }
+    pthread_mutex_unlock(&m->lock);
+    if (status != NULL) {
+        region_free(region);
+    }
+    return status;
+}
+
 struct nrd_status *shm_register(struct shm_manager *m, struct slice name, struct slice key,
                                 uint64_t offset, uint64_t byte_size)
 {
@@ -188,39 +247,58 @@ struct nrd_status *shm_register(struct shm_manager *m, struct slice name, struct
         return status_no_memory();
     }
     region->manager = m;
+    region->kind = SHM_SYSTEM;
     region->name = mem_strndup(name.ptr, name.len);
     region->key = mem_strndup(key.ptr, key.len);
     region->offset = offset;
     region->byte_size = byte_size;
-
-    struct nrd_status *status = NULL;
-    pthread_mutex_lock(&m->lock);
-    if (region->name == NULL || region->key == NULL) {
-        status = status_no_memory();
-    } else if (map_has(&m->regions, name)) {
-        status = status_new(NRD_ALREADY_EXISTS, "shared memory region '%s' already in manager",
-                            region->name);
-    } else {
-        status = region_map(region);
-        if (status == NULL) {
-            status = map_put(&m->regions, slice_of(region->name), region, NULL);
-        }
-    }
-    pthread_mutex_unlock(&m->lock);
-    if (status != NULL) {
-        region_free(region);
-    }
-    return status;
+    return region_add(m, region, region->name != NULL && region->key != NULL, region_map,
+                      (struct slice){0});
 }
 
-struct nrd_status *shm_register_cuda(struct shm_manager *m, struct slice name)
+static struct nrd_status *region_open(struct shm_region *region, struct slice handle)
+{
+    uint64_t size = 0;
+    NRD_TRY(error_to_status(ipc.open(region->manager->core, handle.ptr, handle.len,
+                                     region->device_id, &region->base, &size, &region->opened)));
+    return region->byte_size <= size
+               ? NULL
+               : status_new(NRD_INVALID_ARG, "the allocation has %llu bytes, fewer than %llu",
+                            (unsigned long long)size, (unsigned long long)region->byte_size);
+}
+
+struct nrd_status *shm_register_cuda(struct shm_manager *m, struct slice name, struct slice handle,
+                                     int64_t device_id, uint64_t byte_size)
 {
     if (!m->allowed) {
         return shm_not_allowed();
     }
-    return status_new(NRD_INVALID_ARG,
-                      "failed to register CUDA shared memory region: '%.*s', GPUs not supported",
-                      (int)name.len, name.ptr);
+    pthread_once(&ipc.once, find_ipc);
+    struct nrd_status *status = NULL;
+    if (m->core == NULL || ipc.open == NULL || ipc.close == NULL) {
+        status = status_new(NRD_UNSUPPORTED, "GPUs not supported");
+    } else {
+        struct shm_region *region = mem_calloc(1, sizeof(*region));
+        if (region == NULL) {
+            return status_no_memory();
+        }
+        region->manager = m;
+        region->kind = SHM_CUDA;
+        region->name = mem_strndup(name.ptr, name.len);
+        region->key = mem_strdup("");
+        region->device_id = device_id;
+        region->byte_size = byte_size;
+        status =
+            region_add(m, region, region->name != NULL && region->key != NULL, region_open, handle);
+    }
+    if (status == NULL || status_code(status) == NRD_ALREADY_EXISTS) {
+        return status;
+    }
+    struct nrd_status *full =
+        status_new(NRD_INVALID_ARG, "failed to register CUDA shared memory region: '%.*s', %s",
+                   (int)name.len, name.ptr, status_text(status));
+    status_free(status);
+    return full;
 }
 
 struct nrd_status *shm_unregister(struct shm_manager *m, enum shm_kind kind, struct slice name)
@@ -228,15 +306,12 @@ struct nrd_status *shm_unregister(struct shm_manager *m, enum shm_kind kind, str
     if (!m->allowed) {
         return shm_not_allowed();
     }
-    if (kind == SHM_CUDA) {
-        return NULL; // there are none
-    }
     pthread_mutex_lock(&m->lock);
     if (name.len == 0) {
-        drop_all(m);
+        drop_all(m, kind);
     } else {
         struct shm_region *region = map_get(&m->regions, name);
-        if (region != NULL) {
+        if (region != NULL && region->kind == kind) {
             region_drop(region);
         }
     }
@@ -249,6 +324,7 @@ static void visit_region(const struct shm_region *region, shm_visit_fn visit, vo
     struct shm_info info = {.name = slice_of(region->name),
                             .key = slice_of(region->key),
                             .offset = region->offset,
+                            .device_id = region->device_id,
                             .byte_size = region->byte_size};
     visit(arg, &info);
 }
@@ -260,7 +336,8 @@ static int compare_regions(const void *a, const void *b)
     return strcmp((*x)->name, (*y)->name);
 }
 
-static struct nrd_status *visit_all(struct shm_manager *m, shm_visit_fn visit, void *arg)
+static struct nrd_status *visit_all(struct shm_manager *m, enum shm_kind kind, shm_visit_fn visit,
+                                    void *arg)
 {
     const struct shm_region **sorted = mem_calloc(m->regions.live, sizeof(const void *));
     if (sorted == NULL) {
@@ -270,7 +347,10 @@ static struct nrd_status *visit_all(struct shm_manager *m, shm_visit_fn visit, v
     size_t at = 0;
     struct map_entry *entry;
     while (map_next(&m->regions, &at, &entry)) {
-        sorted[count++] = entry->value;
+        const struct shm_region *region = entry->value;
+        if (region->kind == kind) {
+            sorted[count++] = region;
+        }
     }
     qsort(sorted, count, sizeof(const void *), compare_regions);
     for (size_t i = 0; i < count; i++) {
@@ -286,17 +366,18 @@ struct nrd_status *shm_status(struct shm_manager *m, enum shm_kind kind, struct 
     struct nrd_status *status = NULL;
     pthread_mutex_lock(&m->lock);
     if (name.len == 0) {
-        status = kind == SHM_SYSTEM ? visit_all(m, visit, arg) : NULL;
+        status = visit_all(m, kind, visit, arg);
     } else {
         const struct shm_region *region = map_get(&m->regions, name);
         if (region == NULL) {
             status = status_new(NRD_NOT_FOUND, "Unable to find %s shared memory region: '%.*s'",
                                 kind == SHM_SYSTEM ? "system" : "cuda", (int)name.len, name.ptr);
-        } else if (kind == SHM_CUDA) {
+        } else if (kind != region->kind) {
+            static const char *const names[] = {[SHM_SYSTEM] = "system", [SHM_CUDA] = "CUDA"};
             status = status_new(NRD_NOT_FOUND,
-                                "The region named '%.*s' is registered as system shared memory, "
-                                "not CUDA shared memory",
-                                (int)name.len, name.ptr);
+                                "The region named '%.*s' is registered as %s shared memory, "
+                                "not %s shared memory",
+                                (int)name.len, name.ptr, names[region->kind], names[kind]);
         } else {
             visit_region(region, visit, arg);
         }
@@ -343,10 +424,12 @@ struct nrd_status *shm_lease(struct shm_manager *m, struct slice name, uint64_t 
     if (status == NULL) {
         region->leases++;
         m->leases++;
-        *lease = (struct shm_lease){.region = region,
-                                    .base = (char *)region->base + offset,
-                                    .memory_type = TRITONSERVER_MEMORY_CPU,
-                                    .memory_type_id = 0};
+        *lease =
+            (struct shm_lease){.region = region,
+                               .base = (char *)region->base + offset,
+                               .memory_type = region->kind == SHM_CUDA ? TRITONSERVER_MEMORY_GPU
+                                                                       : TRITONSERVER_MEMORY_CPU,
+                               .memory_type_id = region->device_id};
     }
     pthread_mutex_unlock(&m->lock);
     return status;

@@ -3,8 +3,8 @@
 //
 // A manager holds the regions; requests hold leases on them. A region that is unregistered while leased goes
 // when its last lease does; until then its name is taken, and it may still be used and shows in the status, as in Triton.
-// System (POSIX) shared memory only: CUDA regions are refused by name. Registering, unregistering and status make
-// system calls that do not wait for anyone (shm_open, mmap): fine on a loop thread.
+// Memory of a GPU is opened by the core, where that is Nereid's (nereid/ext/core.h). Registering, unregistering and status make system
+// calls and driver calls that do not wait for anyone (shm_open, mmap, cuIpcOpenMemHandle): fine on a loop thread.
 #ifndef NEREID_PROTOCOL_SHM_H
 #define NEREID_PROTOCOL_SHM_H
 
@@ -22,6 +22,9 @@ enum shm_kind { SHM_SYSTEM, SHM_CUDA };
 struct shm_manager *shm_manager_create(bool allowed);
 // Takes the caller's reference. Leased regions live on until they are released. NULL is fine.
 void shm_manager_destroy(struct shm_manager *m);
+// Names the core that opens memory of GPUs; without it such regions are refused. Borrowed; it must outlive all regions. Thread:
+// owner, before the manager is used.
+void shm_set_core(struct shm_manager *m, TRITONSERVER_Server *core);
 bool shm_allowed(const struct shm_manager *m); // Thread: any
 // The status of a call that is not allowed, for front ends that check before they read their arguments. Returns owned.
 NRD_MUST_USE struct nrd_status *shm_not_allowed(void);
@@ -30,8 +33,11 @@ NRD_MUST_USE struct nrd_status *shm_not_allowed(void);
 // taken, key invalid or not there, range outside of the object. Thread: any.
 NRD_MUST_USE struct nrd_status *shm_register(struct shm_manager *m, struct slice name,
                                              struct slice key, uint64_t offset, uint64_t byte_size);
-// Refused: "failed to register CUDA shared memory region: 'NAME', GPUs not supported". Thread: any.
-NRD_MUST_USE struct nrd_status *shm_register_cuda(struct shm_manager *m, struct slice name);
+// Opens the memory of GPU `device_id` that `handle` (of cudaIpcGetMemHandle()) stands for; `byte_size` of it. NRD_INVALID_ARG "failed to
+// register CUDA shared memory region: 'NAME', GPUs not supported", or what the driver says; name taken. Thread: any.
+NRD_MUST_USE struct nrd_status *shm_register_cuda(struct shm_manager *m, struct slice name,
+                                                  struct slice handle, int64_t device_id,
+                                                  uint64_t byte_size);
 // An unknown name is no error. An empty name stands for all regions of the kind. Thread: any.
 NRD_MUST_USE struct nrd_status *shm_unregister(struct shm_manager *m, enum shm_kind kind,
                                                struct slice name);
@@ -40,6 +46,7 @@ struct shm_info {
     struct slice name;
     struct slice key;
     uint64_t offset;
+    int64_t device_id; // of CUDA regions
     uint64_t byte_size;
 };
 typedef void (*shm_visit_fn)(void *arg, const struct shm_info *info);
@@ -50,7 +57,7 @@ NRD_MUST_USE struct nrd_status *shm_status(struct shm_manager *m, enum shm_kind 
 
 struct shm_lease {
     struct shm_region *region;
-    void *base; // where the `byte_size` bytes at `offset` are mapped
+    void *base; // where the `byte_size` bytes at `offset` are mapped, or lie on the GPU
     TRITONSERVER_MemoryType memory_type;
     int64_t memory_type_id;
 };

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """A server on a machine with GPUs, which are pretended ones here: build/tests/fake holds a driver and an NVML of memory and time."""
 
-import urllib.error
+import base64
 import urllib.request
 
 import pytest
+import tritonclient.http as http_client
+from tritonclient.utils import InferenceServerException
 
 from servers import PREFIX, Server
 
@@ -64,3 +66,15 @@ def test_backend_for_the_processor_alone_refuses_a_gpu(repository):
     assert server.process.wait(30) == 1
     assert "'identity' backend only supports CPU instances" in server.log
     server.stop()
+
+
+def test_shared_memory_of_a_gpu_that_nobody_exported_is_refused(repository):
+    with Server("nereid", repository("kind: KIND_CPU"), "--allow-client-shm=true", env=machine(1)) as server:
+        with http_client.InferenceServerClient(server.http_url) as client:
+            with pytest.raises(InferenceServerException) as bad_handle:
+                client.register_cuda_shared_memory("r", base64.b64encode(b"\1" * 64), 0, 64)
+            with pytest.raises(InferenceServerException) as bad_device:
+                client.register_cuda_shared_memory("r", base64.b64encode(b"\1" * 64), 3, 64)
+            assert client.get_cuda_shared_memory_status() == []
+    assert "failed to register CUDA shared memory region: 'r', GPU 0: cuIpcOpenMemHandle" in str(bad_handle.value)
+    assert "there is no GPU 3" in str(bad_device.value)

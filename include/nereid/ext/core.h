@@ -5,6 +5,8 @@
 #define NEREID_EXT_CORE_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -33,6 +35,21 @@ typedef void (*nereid_cork_fn)(void);
    that are busy are woken as ever. Callbacks of requests and responses may be called from within. Thread: any that may
    execute a model. */
 __attribute__((visibility("default"))) void nereid_uncork_here(void);
+
+/* Memory of a GPU that another process shares (CUDA shared memory of the protocol). `handle` is what cudaIpcGetMemHandle() made
+   there. On success `*base` is where the allocation lies on GPU `device_id`, `*byte_size` how long it is, and `*region` is returned owned:
+   nereid_cuda_ipc_close(). Returns an error as TRITONSERVER_* functions do, which the caller owns: UNSUPPORTED without GPUs, INVALID_ARG for
+   a GPU that there is not, else what the driver said. Thread: any; takes some microseconds. */
+struct TRITONSERVER_Server;
+struct TRITONSERVER_Error;
+__attribute__((visibility("default"))) struct TRITONSERVER_Error *
+nereid_cuda_ipc_open(struct TRITONSERVER_Server *server, const void *handle, size_t handle_size,
+                     int64_t device_id, void **base, uint64_t *byte_size, void **region);
+__attribute__((visibility("default"))) void nereid_cuda_ipc_close(void *region);
+typedef struct TRITONSERVER_Error *(*nereid_cuda_ipc_open_fn)(struct TRITONSERVER_Server *,
+                                                              const void *, size_t, int64_t,
+                                                              void **, uint64_t *, void **);
+typedef void (*nereid_cuda_ipc_close_fn)(void *region);
 
 #ifdef __cplusplus
 }

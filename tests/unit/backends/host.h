@@ -44,6 +44,7 @@ struct TRITONBACKEND_ModelInstance {
     void *state;
     struct TRITONBACKEND_Model *model;
     TRITONSERVER_InstanceGroupKind kind;
+    int32_t device;
     uint32_t succeeded; // reported
     uint32_t failed;
     uint32_t executions;
@@ -359,6 +360,12 @@ TRITONSERVER_Error *TRITONBACKEND_ModelInstanceKind(TRITONBACKEND_ModelInstance 
                                                     TRITONSERVER_InstanceGroupKind *kind)
 {
     *kind = instance->kind;
+    return NULL;
+}
+TRITONSERVER_Error *TRITONBACKEND_ModelInstanceDeviceId(TRITONBACKEND_ModelInstance *instance,
+                                                        int32_t *device_id)
+{
+    *device_id = instance->device;
     return NULL;
 }
 TRITONSERVER_Error *TRITONBACKEND_ModelInstanceModel(TRITONBACKEND_ModelInstance *instance,

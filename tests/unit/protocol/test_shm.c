@@ -86,7 +86,7 @@ static void shm_is_refused_unless_allowed(void **state)
     struct shm_lease lease;
     assert_false(shm_allowed(m));
     assert_status(shm_register(m, SLICE("r"), slice_of(key), 0, 1), NRD_UNSUPPORTED, text);
-    assert_status(shm_register_cuda(m, SLICE("r")), NRD_UNSUPPORTED, text);
+    assert_status(shm_register_cuda(m, SLICE("r"), SLICE("h"), 0, 8), NRD_UNSUPPORTED, text);
     assert_status(shm_unregister(m, SHM_SYSTEM, SLICE("r")), NRD_UNSUPPORTED, text);
     assert_listed(m, "");
     assert_status(shm_lease(m, SLICE("r"), 0, 1, &lease), NRD_NOT_FOUND,
@@ -123,7 +123,7 @@ static void shm_register_checks_its_arguments(void **state)
     assert_null(shm_register(m, name, slice_of(key), 0, SIZE));
     assert_status(shm_register(m, name, slice_of(key), 0, SIZE), NRD_ALREADY_EXISTS,
                   "shared memory region 'r' already in manager");
-    assert_status(shm_register_cuda(m, SLICE("c")), NRD_INVALID_ARG,
+    assert_status(shm_register_cuda(m, SLICE("c"), SLICE("h"), 0, 8), NRD_INVALID_ARG,
                   "failed to register CUDA shared memory region: 'c', GPUs not supported");
     shm_manager_destroy(m);
 }
