@@ -2,8 +2,8 @@
 // Operator classes by name. The one list of the process (nrd_register_operator() is about the process, not about one graph): it
 // only grows, under a lock, and holds pointers to static tables.
 //
-// Operators that need libraries of their own (libav, libjpeg, ...) are in modules, lib/nereid/operators/libnereid_<module>.so, opened
-// when one of their names is asked for: a graph without video needs no libav. MODULES says which name is where.
+// All of the library's own operators are in it. What they need of large libraries (libav) is behind libraries of codecs, which they
+// open themselves (ops/codecs.h, registry_library()): so every operator can be listed and checked on every machine.
 #include "graph/registry.h"
 
 #include <dlfcn.h>
@@ -22,26 +22,29 @@ static const struct nrd_operator_class *const BUILT_IN[] = {
     &ping_tx_op,
     &ping_rx_op,
     &report_sink_op,
+    &ping_tensor_tx_op,
+    &ping_tensor_rx_op,
+    &async_ping_tx_op,
+    &async_ping_rx_op,
+    &video_stream_replayer_op,
+    &video_stream_recorder_op,
+    &v4l2_video_capture_op,
+    &picture_source_op,
+    &picture_sink_op,
+    &pattern_source_op,
+    &join_op,
+    &split_op,
+    &gate_op,
+    &throttle_op,
+    &frame_tap_op,
 };
 
-static const struct module {
-    const char *name;
-    const char *const *operators;
-} MODULES[] = {
-    {"video", (const char *const[]){"VideoStreamReplayerOp", "VideoStreamRecorderOp",
-                                    "V4L2VideoCaptureOp", NULL}},
-};
-
-enum {
-    BUILT_IN_COUNT = sizeof(BUILT_IN) / sizeof(BUILT_IN[0]),
-    MODULE_COUNT = sizeof(MODULES) / sizeof(MODULES[0])
-};
+enum { BUILT_IN_COUNT = sizeof(BUILT_IN) / sizeof(BUILT_IN[0]) };
 
 static struct {
     pthread_mutex_t lock;
     const struct nrd_operator_class **items; // those that were registered
     size_t count, capacity;
-    bool tried[MODULE_COUNT];
 } registry = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 const char *registry_bare_name(const char *name)
@@ -162,14 +165,18 @@ static void locate(const char *name, char *path, size_t size)
     snprintf(path, size, "%s", name);
 }
 
-struct nrd_status *registry_open(const char *name, void **handle)
+struct nrd_status *registry_library(const char *name, void **handle)
 {
     char path[4096];
     locate(name, path, sizeof(path));
-    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (library == NULL) {
-        return status_new(NRD_NOT_FOUND, "cannot open extension '%s': %s", name, dlerror());
-    }
+    *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    return *handle == NULL ? status_new(NRD_NOT_FOUND, "%s", dlerror()) : NULL;
+}
+
+struct nrd_status *registry_open(const char *name, void **handle)
+{
+    void *library = NULL;
+    NRD_TRY(status_wrap(registry_library(name, &library), "cannot open extension '%s': ", name));
     const struct nrd_operator_class *const *tables = dlsym(library, NRD_OPERATORS_SYMBOL);
     if (tables == NULL) {
         dlclose(library);
@@ -187,44 +194,10 @@ struct nrd_status *registry_open(const char *name, void **handle)
     return NULL;
 }
 
-// Opens a module once; a second try says the same as the first.
-static struct nrd_status *open_module(size_t index)
-{
-    pthread_mutex_lock(&registry.lock);
-    bool tried = registry.tried[index];
-    pthread_mutex_unlock(&registry.lock);
-    if (tried) {
-        return NULL;
-    }
-    char name[128];
-    snprintf(name, sizeof(name), "libnereid_%s.so", MODULES[index].name);
-    void *handle = NULL;
-    NRD_TRY(registry_open(name, &handle)); // stays open: its tables are known from now on
-    pthread_mutex_lock(&registry.lock);
-    registry.tried[index] = true;
-    pthread_mutex_unlock(&registry.lock);
-    return NULL;
-}
-
-static bool module_has(const struct module *module, const char *bare)
-{
-    for (const char *const *name = module->operators; *name != NULL; name++) {
-        if (same_name(*name, bare)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static void offer_nearest(struct nearest *nearest)
 {
     for (size_t i = 0; i < BUILT_IN_COUNT; i++) {
         nearest_offer(nearest, BUILT_IN[i]->name);
-    }
-    for (size_t i = 0; i < MODULE_COUNT; i++) {
-        for (const char *const *name = MODULES[i].operators; *name != NULL; name++) {
-            nearest_offer(nearest, *name);
-        }
     }
     pthread_mutex_lock(&registry.lock);
     for (size_t i = 0; i < registry.count; i++) {
@@ -237,15 +210,6 @@ struct nrd_status *registry_find(const char *name, const struct nrd_operator_cla
 {
     const char *bare = registry_bare_name(name);
     const struct nrd_operator_class *found = find_known(bare);
-    for (size_t i = 0; i < MODULE_COUNT && found == NULL; i++) {
-        if (module_has(&MODULES[i], bare)) {
-            struct nrd_status *status = open_module(i);
-            if (status != NULL) {
-                return status_wrap(status, "operator class '%s': ", name);
-            }
-            found = find_known(bare);
-        }
-    }
     if (found == NULL) {
         struct nearest nearest;
         nearest_init(&nearest, bare);
@@ -267,11 +231,6 @@ const struct nrd_operator_class *nrd_find_operator(const char *name)
 
 const struct nrd_operator_class *nrd_operator_class_at(size_t index)
 {
-    if (index == 0) {
-        for (size_t i = 0; i < MODULE_COUNT; i++) {
-            status_free(open_module(i)); // one that is not installed has no classes to list
-        }
-    }
     if (index < BUILT_IN_COUNT) {
         return BUILT_IN[index];
     }

@@ -24,7 +24,8 @@ struct data_file {
 static char *make_path(const char *directory, const char *basename, const char *extension)
 {
     struct str path = STR_INIT;
-    str_printf(&path, "%s%s%s%s", directory, directory[0] == '\0' ? "" : "/", basename, extension);
+    bool joined = directory[0] == '\0' || directory[strlen(directory) - 1] == '/';
+    str_printf(&path, "%s%s%s%s", directory, joined ? "" : "/", basename, extension);
     char *text = str_take(&path);
     str_fini(&path);
     return text;
