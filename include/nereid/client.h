@@ -149,7 +149,7 @@ struct nrd_client_tensor {
     enum nrd_dtype dtype;
     size_t rank;
     const int64_t *shape;
-    const void *data;   /* aligned for its type (64 bytes for most); NULL when it is in a region */
+    const void *data;   /* aligned for its type; NULL when it is in a region */
     size_t size;        /* bytes */
     const char *region; /* NULL, or the shared-memory region where it is */
     uint64_t region_offset;

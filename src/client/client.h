@@ -143,11 +143,13 @@ struct nrd_client_call {
     struct loop_task stream_task;
 };
 
-// An output that goes to the caller's memory.
+// An output that goes to the caller's memory, or to a region: servers do not say so again in their replies.
 struct call_output {
     const char *name;
     void *data;
     size_t capacity;
+    const char *region; // NULL: `data`
+    uint64_t region_offset;
 };
 
 // ---- client.c -------------------------------------------------------------------------------------------------------

@@ -68,13 +68,13 @@ struct nrd_status *infer_check(const struct nrd_client_request *request)
     return NULL;
 }
 
-// Notes which outputs go to the caller's memory.
+// Notes which outputs go to the caller's memory or to regions.
 static struct nrd_status *note_wanted(struct nrd_client_call *call,
                                       const struct nrd_client_request *request)
 {
     size_t count = 0;
     for (size_t i = 0; i < request->output_count; i++) {
-        count += request->outputs[i].data != NULL && request->outputs[i].region == NULL;
+        count += request->outputs[i].data != NULL || request->outputs[i].region != NULL;
     }
     if (count == 0) {
         return NULL;
@@ -85,14 +85,19 @@ static struct nrd_status *note_wanted(struct nrd_client_call *call,
     }
     for (size_t i = 0; i < request->output_count; i++) {
         const struct nrd_client_output *output = &request->outputs[i];
-        if (output->data == NULL || output->region != NULL) {
+        if (output->data == NULL && output->region == NULL) {
             continue;
         }
         struct call_output *wanted = &call->wanted[call->wanted_count++];
         wanted->name = arena_strdup(&call->arena, slice_of(output->name));
         wanted->data = output->data;
         wanted->capacity = output->capacity;
-        if (wanted->name == NULL) {
+        wanted->region = NULL;
+        wanted->region_offset = output->region_offset;
+        if (output->region != NULL) {
+            wanted->region = arena_strdup(&call->arena, slice_of(output->region));
+        }
+        if (wanted->name == NULL || (output->region != NULL && wanted->region == NULL)) {
             return status_no_memory();
         }
     }
@@ -152,7 +157,7 @@ static struct nrd_status *read_reply(struct nrd_client_call *call, struct nrd_cl
         status = response_read_http(call, response);
     }
     if (status == NULL) {
-        status = response_settle(response, call->wanted, call->wanted_count);
+        status = response_settle(response, call->wanted, call->wanted_count, false);
     }
     if (status != NULL) {
         nrd_client_response_free(response);

@@ -19,7 +19,9 @@ void reply_error_text(struct slice body, struct str *out)
     if (text != NULL && text->type == JSON_STRING) {
         str_append_slice(out, json_text(text));
     } else {
-        body = slice_trim(body);
+        while (body.len > 0 && (unsigned char)body.ptr[body.len - 1] <= ' ') {
+            body.len--;
+        }
         for (size_t i = 0; i < body.len && i < TEXT_MAX; i++) {
             char c = body.ptr[i];
             str_append_char(out, (unsigned char)c < ' ' || c == 0x7f ? ' ' : c);

@@ -98,39 +98,74 @@ bool response_show(struct nrd_client_response *response, struct nrd_client_tenso
     return true;
 }
 
-static struct nrd_status *check_size(const struct nrd_client_tensor *tensor)
+static const struct call_output *wanted_of(const struct nrd_client_tensor *tensor,
+                                           const struct call_output *wanted, size_t count)
 {
-    size_t size = 0;
-    if (tensor->region != NULL || tensor->dtype == NRD_DTYPE_BYTES) {
-        return NULL;
-    }
-    if (!shape_byte_size(tensor->dtype, tensor->shape, tensor->rank, &size) ||
-        size != tensor->size) {
-        return status_new(NRD_INTERNAL,
-                          "malformed answer: output '%s' has %zu bytes, its shape has %zu",
-                          tensor->name, tensor->size, size);
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(wanted[i].name, tensor->name) == 0) {
+            return &wanted[i];
+        }
     }
     return NULL;
 }
 
+// An output without bytes is in the region that was asked for.
+static struct nrd_status *settle_region(struct nrd_client_response *response,
+                                        struct nrd_client_tensor *tensor, size_t size,
+                                        const struct call_output *wanted, bool streamed)
+{
+    if (wanted != NULL && wanted->region != NULL) {
+        tensor->region = arena_strdup(&response->arena, slice_of(wanted->region));
+        tensor->region_offset = wanted->region_offset;
+        tensor->size = tensor->dtype == NRD_DTYPE_BYTES ? wanted->capacity : size;
+        return tensor->region != NULL ? NULL : status_no_memory();
+    }
+    if (shape_count(tensor->shape, tensor->rank) == 0) {
+        tensor->data = response->tensors; // no bytes, but not NULL
+        return NULL;
+    }
+    if (streamed || tensor->region != NULL) {
+        return NULL;
+    }
+    return status_new(NRD_INTERNAL, "malformed answer: output '%s' has no data", tensor->name);
+}
+
+static struct nrd_status *settle_one(struct nrd_client_response *response,
+                                     struct nrd_client_tensor *tensor,
+                                     const struct call_output *wanted, bool streamed)
+{
+    size_t size = 0;
+    bool is_bytes = tensor->dtype == NRD_DTYPE_BYTES;
+    if (!is_bytes && !shape_byte_size(tensor->dtype, tensor->shape, tensor->rank, &size)) {
+        return status_new(NRD_INTERNAL, "malformed answer: output '%s' has a bad shape",
+                          tensor->name);
+    }
+    if (tensor->data == NULL) {
+        return settle_region(response, tensor, size, wanted, streamed);
+    }
+    if (!is_bytes && size != tensor->size) {
+        return status_new(NRD_INTERNAL,
+                          "malformed answer: output '%s' has %zu bytes, its shape has %zu",
+                          tensor->name, tensor->size, size);
+    }
+    if (wanted == NULL || wanted->region != NULL) {
+        return NULL;
+    }
+    if (tensor->size > wanted->capacity) {
+        return status_new(NRD_INVALID_ARG, "output '%s' has %zu bytes, its memory has %zu",
+                          tensor->name, tensor->size, wanted->capacity);
+    }
+    memcpy(wanted->data, tensor->data, tensor->size);
+    tensor->data = wanted->data;
+    return NULL;
+}
+
 struct nrd_status *response_settle(struct nrd_client_response *response,
-                                   const struct call_output *wanted, size_t count)
+                                   const struct call_output *wanted, size_t count, bool streamed)
 {
     for (size_t i = 0; i < response->count; i++) {
         struct nrd_client_tensor *tensor = &response->tensors[i];
-        NRD_TRY(check_size(tensor));
-        for (size_t k = 0; k < count; k++) {
-            if (strcmp(wanted[k].name, tensor->name) != 0 || tensor->region != NULL) {
-                continue;
-            }
-            if (tensor->size > wanted[k].capacity) {
-                return status_new(NRD_INVALID_ARG, "output '%s' has %zu bytes, its memory has %zu",
-                                  tensor->name, tensor->size, wanted[k].capacity);
-            }
-            memcpy(wanted[k].data, tensor->data, tensor->size);
-            tensor->data = wanted[k].data;
-            break;
-        }
+        NRD_TRY(settle_one(response, tensor, wanted_of(tensor, wanted, count), streamed));
     }
     return NULL;
 }

@@ -29,9 +29,11 @@ bool response_expect(struct nrd_client_response *response, size_t tensors, size_
 // Makes `tensor` show `bytes`: as they lie if they are aligned for its type, else a copy. False: no memory.
 bool response_show(struct nrd_client_response *response, struct nrd_client_tensor *tensor,
                    struct slice bytes);
-// Checks sizes against shapes, and moves the tensors that have a place of the caller's there. Errors name the output; no prefix.
+// Checks sizes against shapes, moves the tensors that have a place of the caller's there, and names the regions of those that came
+// without bytes (`data` NULL). `streamed`: what was asked for is not known, so that any may have none. Errors name the output; no prefix.
 NRD_MUST_USE struct nrd_status *response_settle(struct nrd_client_response *response,
-                                                const struct call_output *wanted, size_t count);
+                                                const struct call_output *wanted, size_t count,
+                                                bool streamed);
 
 // ---- readers: take call->buffer into the response on success --------------------------------------------------------
 

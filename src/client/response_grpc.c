@@ -344,14 +344,11 @@ static struct nrd_status *show(struct nrd_client_response *r, const struct outpu
 {
     for (size_t i = 0; i < r->count; i++) {
         struct nrd_client_tensor *tensor = &r->tensors[i];
-        if (tensor->region != NULL) {
-            continue;
-        }
-        if (raw_count == 0) {
+        // An output in shared memory has an empty entry, or none.
+        if (bytes[i].contents.len > 0) {
             NRD_TRY(show_contents(r, tensor, bytes[i].contents));
-        } else if (i >= raw_count) {
-            return malformed("an output without data");
-        } else if (!response_show(r, tensor, bytes[i].raw)) {
+        } else if (i < raw_count && bytes[i].raw.len > 0 &&
+                   !response_show(r, tensor, bytes[i].raw)) {
             return status_no_memory();
         }
     }

@@ -201,7 +201,7 @@ static struct nrd_status *read_output(struct nrd_client_response *r, const struc
         return response_show(r, tensor, bytes) ? NULL : status_no_memory();
     }
     const struct json_node *data = json_get(node, "data");
-    return data == NULL ? malformed("an output without data") : read_json_data(r, tensor, data);
+    return data == NULL ? NULL : read_json_data(r, tensor, data);
 }
 
 static bool read_parameter(struct nrd_client_response *r, struct slice key,

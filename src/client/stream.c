@@ -258,7 +258,7 @@ static struct nrd_status *read_message(struct nrd_client_stream *stream,
     }
     struct nrd_status *status = response_read_grpc(body, response);
     if (status == NULL) {
-        status = response_settle(response, NULL, 0);
+        status = response_settle(response, NULL, 0, true);
     }
     if (status != NULL) {
         nrd_client_response_free(response);
