@@ -102,6 +102,11 @@ static inline struct small_op *small(struct nrd_operator *op)
     return nrd_operator_state(op);
 }
 
+// Runs the body once for each allocation it makes, with that one failing, until it made fewer than n.
+#define TORTURE_LOOP(n)                                                                            \
+    for (uint64_t n = 1, before_ = 0; before_ = mem_count(), mem_fail_after(n), n != 0;            \
+         n = mem_count() - before_ >= n ? n + 1 : 0, mem_fail_after(0))
+
 static inline int no_hooks(void **state)
 {
     (void)state;
