@@ -5,7 +5,6 @@ import csv
 import json
 import os
 import pathlib
-import re
 import signal
 import subprocess
 import textwrap
@@ -267,8 +266,8 @@ def test_operators_are_listed_and_described():
         code, out, err = run("--describe", name)
         assert code == 0, err
         assert out.startswith(f"{name}: ")
-    code, out, _ = run("--describe", "holoscan::ops::ReportSinkOp")
-    assert code == 0 and re.search(r"top: integer, 1 to 20, in classes \[3\]", out)
+    code, out, _ = run("--describe", "holoscan::ops::PingRx")
+    assert code == 0 and "\n  in: int64\n" in out and "\n  quiet: true or false [false]\n" in out
     code, _, err = run("--describe", "Nothing")
     assert code == 1 and "there is no operator 'Nothing'" in err
 
@@ -307,9 +306,9 @@ def test_schema_validates_examples(schema, path):
 
 
 @pytest.mark.parametrize("text", [
-    "operators: [{name: a, type: ReportSinkOp, parameters: {top: 0}}]",
-    "operators: [{name: a, type: ReportSinkOp, parameters: {tpo: 1}}]",
-    "operators: [{name: a, type: 'holoscan::ops::ReportSinkOp', parameters: {kind: sound}}]",
+    "operators: [{name: a, type: PingRxOp, parameters: {quiet: 3}}]",
+    "operators: [{name: a, type: PingRxOp, parameters: {quite: true}}]",
+    "operators: [{name: a, type: 'holoscan::ops::PingRx', parameters: {quiet: loud}}]",
     "operators: [{name: a}]",
     "operators: [{name: a, type: PingTxOp}]\nflows: [a b]",
     "operators: [{name: a, type: PingTxOp}]\nflows: [{from: a, to: b, policy: drop}]",
