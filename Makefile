@@ -13,6 +13,7 @@ B ?= build$(if $(SAN),-$(SAN))
 PREFIX ?= /usr/local
 OPT ?= -O2 -g
 WERROR ?= $(if $(CI),1)
+CXX ?= g++
 VERSION := 0.1.0
 PYTHON ?= python3
 comma := ,
@@ -28,6 +29,7 @@ san_ubsan := -fsanitize=undefined -fno-sanitize-recover=all
 san_tsan := -fsanitize=thread
 san := $(if $(SAN),$(san_$(SAN)))
 cppflags := -D_GNU_SOURCE -DNEREID_VERSION='"$(VERSION)"' -Isrc -Iinclude -I. -isystem $(B)/gen -isystem $(B)/gen/proto
+cxxflags := -std=gnu++17 $(OPT) -fPIC -fvisibility=hidden -pthread -Wall -Wextra $(if $(filter 1,$(WERROR)),-Werror) $(san) $(CXXFLAGS)
 cflags := -std=gnu17 $(OPT) -fPIC -fvisibility=hidden -fno-math-errno -pthread $(warnings) $(san) $(CFLAGS)
 # AddressSanitizer finds __cxa_throw only if it is there at the start, and backends bring C++ libraries that throw.
 asan_cxx := $(if $(filter asan,$(SAN)),-Wl$(comma)--push-state$(comma)--no-as-needed -l:libstdc++.so.6 -Wl$(comma)--pop-state)
@@ -84,6 +86,27 @@ endef
 q := $(if $(V),,@)
 $(foreach f,$(folders),$(eval $(call folder_rules,$(f))))
 
+# ---- libtorch, the one library that a backend is built against ------------------------------------------------------
+# TORCH=DIR names a PyTorch as its Python package has it (DIR/include, DIR/lib); without, Debian's libtorch-dev is taken.
+# Where neither is, the pytorch backend is not built, and its tests are skipped by name.
+TORCH ?=
+torch_include := $(if $(TORCH),$(TORCH)/include,$(if $(wildcard /usr/include/torch/script.h),/usr/include))
+torch_lib := $(if $(TORCH),$(TORCH)/lib,$(patsubst %/,%,$(dir $(firstword $(wildcard /usr/lib/*/libtorch_cpu.so /usr/lib/libtorch_cpu.so)))))
+has_torch := $(if $(wildcard $(torch_lib)/libtorch_cpu.so),$(if $(torch_include),1))
+# Python packages before 2.7 were built with the old form of std::string.
+torch_abi := $(if $(TORCH),$(shell nm -D $(TORCH)/lib/libc10.so 2>/dev/null | grep -q cxx11 && echo 1 || echo 0),1)
+torch_flags := -D_GLIBCXX_USE_CXX11_ABI=$(torch_abi) $(if $(TORCH),-isystem $(torch_include)) -isystem $(torch_include)/torch/csrc/api/include
+torch_libs := -L$(torch_lib) -Wl,--no-as-needed -ltorch -ltorch_cpu -lc10 -Wl,--as-needed -lstdc++ $(if $(TORCH),-Wl$(comma)-rpath$(comma)$(abspath $(torch_lib)))
+$(B)/obj/backends/pytorch/%.o $(B)/obj/tests/tools/torch_%.o: cxxflags += $(torch_flags)
+torch_tool := $(if $(has_torch),$(B)/tests/tools/torch_models)
+# What backends link beside the common library.
+backend_libs_pytorch := $(torch_libs)
+
+$(B)/obj/%.o: %.cc
+	@mkdir -p $(@D)
+	@echo "  CXX   $<"
+	$(q)$(CXX) $(cppflags) $(cxxflags) -MMD -MP -c $< -o $@
+
 # The core and what stands in for it export the Triton interfaces; everyone else imports them.
 host_flags := -D_COMPILING_TRITONSERVER -D_COMPILING_TRITONBACKEND -D_COMPILING_TRITONCACHE -D_COMPILING_TRITONREPOAGENT
 $(B)/obj/src/core/%.o: cppflags += $(host_flags)
@@ -107,7 +130,7 @@ $(B)/gen/proto/%.o: $(B)/gen/proto/%.c | $(gen_h)
 # ---- libtritonserver.so, the program, the backends -----------------------------------------------------------------
 core_so := $(B)/lib/libtritonserver.so
 program := $(B)/bin/nereid
-backend_names := $(filter-out common,$(notdir $(patsubst %/,%,$(dir $(wildcard backends/*/.)))))
+backend_names := $(filter-out common $(if $(has_torch),,pytorch),$(notdir $(patsubst %/,%,$(dir $(wildcard backends/*/.)))))
 backend_so = $(B)/lib/nereid/backends/$1/libtriton_$1.so
 core_map := src/core/abi/libtritonserver.map
 
@@ -120,6 +143,7 @@ core: $(core_so)
 library: $(nereid_so)
 program: $(program) $(B)/bin/tritonserver $(B)/bin/holoscan
 backends: $(foreach b,$(backend_names),$(call backend_so,$(b)))
+	$(if $(has_torch),,@echo "  --    backends/pytorch is not built: no libtorch (Debian's libtorch-dev, or TORCH=DIR)")
 
 $(core_so): $(call libs_for,core) $(core_map)
 	@mkdir -p $(@D)
@@ -148,11 +172,11 @@ $(B)/bin/tritonserver $(B)/bin/holoscan: $(program)
 common_obj := $(patsubst %.c,$(B)/obj/%.o,$(sort $(wildcard backends/common/*.c)))
 backend_map := backends/common/backend.map
 define backend_rules
-$(call backend_so,$1): $(patsubst %.c,$(B)/obj/%.o,$(sort $(wildcard backends/$1/*.c))) $(common_obj) $(call libs_for,tensor) $(wildcard $(backend_map))
+$(call backend_so,$1): $(patsubst %,$(B)/obj/%.o,$(basename $(sort $(wildcard backends/$1/*.c backends/$1/*.cc)))) $(common_obj) $(call libs_for,tensor) $(wildcard $(backend_map))
 	@mkdir -p $$(@D)
 	@echo "  LD    $$@"
 	$$(q)$$(CC) -shared $$(ldflags) -Wl,-soname,libtriton_$1.so $$(if $$(wildcard $(backend_map)),-Wl$$(comma)--version-script=$(backend_map)) -Wl,--exclude-libs,ALL \
-	  -o $$@ $$(filter %.o,$$^) $$(filter %.a,$$^) $$(sys_base)
+	  -o $$@ $$(filter %.o,$$^) $$(filter %.a,$$^) $$(backend_libs_$1) $$(sys_base)
 .PHONY: backend-$1
 backend-$1: $(call backend_so,$1)
 endef
@@ -185,7 +209,7 @@ unit_folders := $(sort $(notdir $(patsubst %/,%,$(dir $(wildcard tests/unit/*/.)
 unit_of = $(patsubst tests/%.c,$(B)/tests/%,$(sort $(wildcard tests/unit/$1/test_*.c)))
 unit_extra_protocol = $(core_so)
 # Tests of backends are hosts: they open the built backends, which resolve the interfaces in the test program.
-unit_extra_backends = $(common_obj) $(B)/obj/backends/tensorflow/tf_proto.o | $(foreach b,$(backend_names),$(call backend_so,$(b)))
+unit_extra_backends = $(common_obj) $(B)/obj/backends/tensorflow/tf_proto.o $(B)/obj/backends/pytorch/torch_spec.o | $(torch_tool) $(foreach b,$(backend_names),$(call backend_so,$(b)))
 unit_ldflags_backends := -rdynamic
 deps_backends := tensor base
 # tests/support/fake_cuda: a pretended CUDA driver, linked into tests of GPU code; and the same as libraries that a program
@@ -219,7 +243,10 @@ $(foreach f,$(unit_folders),$(eval $(call unit_rules,$(f))))
 unit_programs := $(foreach f,$(unit_folders),$(call unit_of,$(f)))
 
 # tests/tools/*.c: programs that tests start (front ends on another core, config printers).
-tool_programs := $(patsubst tests/tools/%.c,$(B)/tests/tools/%,$(wildcard tests/tools/*.c))
+tool_programs := $(patsubst tests/tools/%.c,$(B)/tests/tools/%,$(wildcard tests/tools/*.c)) $(torch_tool)
+$(B)/tests/tools/torch_models: $(B)/obj/tests/tools/torch_models.o
+	@mkdir -p $(@D)
+	$(q)$(CXX) $(ldflags) -o $@ $< $(torch_libs)
 $(B)/tests/tools/%: $(B)/obj/tests/tools/%.o $(call libs_for,protocol) $(call libs_for,core) $(core_so)
 	@mkdir -p $(@D)
 	$(q)$(CC) $(ldflags) -o $@ $< $(call libs_for,protocol) $(call lib_of,config) $(call libs_for,config) -L$(B)/lib -ltritonserver -Wl,-rpath,$(abspath $(B))/lib $(call sys_for,protocol) $(sys_proto) $(sys_base)
@@ -237,6 +264,7 @@ $(B)/tests/fuzz/fuzz_%: $(B)/obj/tests/fuzz/fuzz_%.o $(B)/obj/tests/fuzz/replay.
 	@mkdir -p $(@D)
 	$(q)$(CC) $(ldflags) -o $@ $(filter %.o,$^) $(filter %.a,$^) -L$(B)/lib -ltritonserver -Wl,-rpath,$(abspath $(B))/lib $(fuzz_sys)
 $(B)/tests/fuzz/fuzz_tf_proto: $(B)/obj/backends/tensorflow/tf_proto.o
+$(B)/tests/fuzz/fuzz_torch_spec: $(B)/obj/backends/pytorch/torch_spec.o
 fuzz_programs := $(fuzz_names:%=$(B)/tests/fuzz/%)
 
 # bench/*.c: one program each; the core is linked in for those that measure it from inside.

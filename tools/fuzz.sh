@@ -14,9 +14,9 @@ if ! command -v clang >/dev/null 2>&1; then
 fi
 build=build-fuzz
 libs="protocol net graph client image gpu core config proto tensor base"
-# A parser that is a backend's own is in no library.
-tf_proto=$build/obj/backends/tensorflow/tf_proto.o
-objects=$tf_proto
+# Parsers that are a backend's own are in no library.
+own="$build/obj/backends/tensorflow/tf_proto.o $build/obj/backends/pytorch/torch_spec.o"
+objects=$own
 for target in "$@"; do objects="$objects $build/obj/tests/fuzz/$target.o"; done
 archives=
 for lib in $libs; do
@@ -30,7 +30,7 @@ for target in "$@"; do
     name=${target#fuzz_}
     mkdir -p "$build/corpus/$name"
     # shellcheck disable=SC2086
-    clang -fsanitize=fuzzer,address -pthread -o "$build/$target" "$build/obj/tests/fuzz/$target.o" $tf_proto \
+    clang -fsanitize=fuzzer,address -pthread -o "$build/$target" "$build/obj/tests/fuzz/$target.o" $own \
         -Wl,--start-group $archives -Wl,--end-group -lyaml -ljpeg -lpng -lprotobuf-c -levent_core -lnghttp2 -lssl -lcrypto -lz -lm -ldl
     echo "== $target for $seconds s"
     "$build/$target" -max_total_time="$seconds" -max_len=65536 -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \

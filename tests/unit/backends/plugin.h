@@ -28,17 +28,33 @@ static inline void plugin_find(void *handle, const char *name, void *function)
     memcpy(function, &symbol, sizeof(symbol));
 }
 
-static inline void plugin_open(struct plugin *p, const char *name)
+// The folder of a backend, and its library.
+static inline void plugin_find_files(const char *name, char *directory, size_t directory_size,
+                                     char *path, size_t path_size)
 {
     char self[HOST_TEXT] = {0};
-    char path[2 * HOST_TEXT];
     assert_true(readlink("/proc/self/exe", self, sizeof(self) - 1) > 0);
     // <build>/tests/unit/backends/test_x -> <build>
     for (int i = 0; i < 4; i++) {
         *strrchr(self, '/') = '\0';
     }
-    (void)snprintf(p->directory, sizeof(p->directory), "%.400s/lib/nereid/backends/%s", self, name);
-    (void)snprintf(path, sizeof(path), "%s/libtriton_%s.so", p->directory, name);
+    (void)snprintf(directory, directory_size, "%.400s/lib/nereid/backends/%s", self, name);
+    (void)snprintf(path, path_size, "%s/libtriton_%s.so", directory, name);
+}
+
+// Whether this build has the backend: one that needs a library to build may be absent.
+static inline bool plugin_is_built(const char *name)
+{
+    char directory[HOST_TEXT];
+    char path[2 * HOST_TEXT];
+    plugin_find_files(name, directory, sizeof(directory), path, sizeof(path));
+    return access(path, F_OK) == 0;
+}
+
+static inline void plugin_open(struct plugin *p, const char *name)
+{
+    char path[2 * HOST_TEXT];
+    plugin_find_files(name, p->directory, sizeof(p->directory), path, sizeof(path));
     p->handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (p->handle == NULL) {
         fail_msg("%s", dlerror());
