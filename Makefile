@@ -115,6 +115,22 @@ $(B)/obj/tests/unit/backends/%.o: cppflags += $(host_flags)
 # Pixel loops are written for the vectoriser.
 $(B)/obj/src/image/%.o: cflags += -O3 -fno-trapping-math
 
+# The CUDA kernels travel as text inside the program and are compiled on the GPU's machine; where nvcc is found (NVCC= says no),
+# as PTX too. units.h names what is compiled together; convert_A_B is convert.cu for a pair of types.
+NVCC ?= $(shell command -v nvcc 2>/dev/null)
+kernel_dir := src/gpu/kernels
+kernel_units := $(shell grep -o '\bU([a-z0-9_]*)' $(kernel_dir)/units.h | tr -d 'U()')
+kernel_texts := $(wildcard $(kernel_dir)/*.cu $(kernel_dir)/*.cuh) $(kernel_dir)/params.h
+kernel_binaries := $(if $(NVCC),$(kernel_units:%=$(B)/gen/gpu/%.fatbin))
+kernel_file = $(kernel_dir)/$(firstword $(subst _, ,$1)).cu
+kernel_types = $(if $(filter convert_%,$1),-DNEREID_FROM=$(word 2,$(subst _, ,$1)) -DNEREID_TO=$(word 3,$(subst _, ,$1)))
+$(B)/gen/gpu/%.fatbin: $(kernel_texts) $(kernel_dir)/units.h
+	@mkdir -p $(@D)
+	@echo "  NVCC  $*"
+	$(q)$(NVCC) -std=c++17 -gencode=arch=compute_75,code=compute_75 -fatbin $(call kernel_types,$*) $(call kernel_file,$*) -o $@
+$(B)/obj/$(kernel_dir)/units.o: $(kernel_texts) $(kernel_binaries)
+$(B)/obj/$(kernel_dir)/units.o: cppflags += -DGPU_KERNEL_DIR='"$(kernel_dir)"' $(if $(NVCC),-DGPU_KERNEL_BINARIES='"$(B)/gen/gpu"')
+
 $(B)/obj/%.o: %.c | $(gen_h)
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
@@ -221,13 +237,22 @@ $(fake_cuda_lib): $(patsubst %.c,$(B)/obj/%.o,$(filter-out %/fake_env.c,$(fake_c
 	@rm -f $@
 	$(q)$(AR) rcs $@ $^
 fake_cuda_so := $(B)/tests/fake/libcuda.so.1
-$(fake_cuda_so): $(patsubst %.c,$(B)/obj/%.o,$(fake_cuda_src)) $(call libs_for,gpu)
+host_kernels_obj := $(B)/obj/tests/support/host_kernels/host_kernels.o
+$(fake_cuda_so): $(patsubst %.c,$(B)/obj/%.o,$(fake_cuda_src)) $(host_kernels_obj) $(call libs_for,gpu)
 	@mkdir -p $(@D)
 	$(q)$(CC) -shared $(ldflags) -Wl,-soname,libcuda.so.1 -o $@ $^ $(sys_base)
 	@ln -sfn libcuda.so.1 $(@D)/libnvidia-ml.so.1
 .PHONY: fake-cuda
 fake-cuda: $(fake_cuda_so)
-unit_extra_gpu = $(fake_cuda_lib)
+# The kernels' text compiled for the processor, and their checks against src/image (without its encoders, which need libraries).
+$(B)/obj/tests/support/%.o: tests/support/%.cc
+	@mkdir -p $(@D)
+	@echo "  CXX   $<"
+	$(q)$(CXX) $(cppflags) -std=c++17 $(OPT) -fPIC -fvisibility=hidden -fno-exceptions -fno-rtti -fno-strict-aliasing -ffp-contract=off \
+	  -Wall -Wextra -Wno-unknown-pragmas $(san) -MMD -MP -c $< -o $@
+kernel_check_obj := $(patsubst %.c,$(B)/obj/%.o,$(wildcard tests/support/kernel_checks/*.c)) \
+                    $(patsubst %,$(B)/obj/src/image/%.o,blend classes convert demosaic resize yuv)
+unit_extra_gpu = $(kernel_check_obj) $(host_kernels_obj) $(fake_cuda_lib)
 unit_extra_core = $(fake_cuda_lib)
 unit_extra_graph = $(fake_cuda_lib) | $(foreach m,$(module_names),$(call module_so,$m))
 unit_ldflags_graph := -rdynamic
@@ -241,6 +266,19 @@ unit-$1: $(call unit_of,$1)
 endef
 $(foreach f,$(unit_folders),$(eval $(call unit_rules,$(f))))
 unit_programs := $(foreach f,$(unit_folders),$(call unit_of,$(f)))
+
+# tests/gpu: one program of tests that need a real GPU, without cmocka; and, where cuda.h is, our ABI against it.
+gpu_check := $(B)/tests/gpu/check_gpu
+gpu_check_obj := $(patsubst %.c,$(B)/obj/%.o,$(filter-out %/check_abi.c,$(sort $(wildcard tests/gpu/*.c)))) $(kernel_check_obj)
+$(gpu_check): $(gpu_check_obj) $(call libs_for,gpu)
+	@mkdir -p $(@D)
+	$(q)$(CC) $(ldflags) -o $@ $^ $(sys_base)
+cuda_home ?= $(patsubst %/bin/,%,$(dir $(NVCC)))
+cuda_include := $(firstword $(patsubst %/cuda.h,%,$(wildcard $(if $(NVCC),$(cuda_home)/include/cuda.h) /usr/local/cuda/include/cuda.h)))
+.PHONY: gpu-programs gpu-abi
+gpu-programs: $(gpu_check) $(if $(cuda_include),gpu-abi)
+gpu-abi: tests/gpu/check_abi.c
+	$(q)$(CC) $(cppflags) -std=gnu17 -isystem $(cuda_include) -fsyntax-only $<
 
 # tests/tools/*.c: programs that tests start (front ends on another core, config printers).
 tool_programs := $(patsubst tests/tools/%.c,$(B)/tests/tools/%,$(wildcard tests/tools/*.c)) $(torch_tool)
@@ -295,6 +333,7 @@ test-programs: $(unit_programs) $(tool_programs) $(fuzz_programs) $(fake_cuda_so
 ## make test             install what is missing, build, run every test that needs no GPU
 ## make check            format, lint, include directions, headers alone, and the tests
 ## make check-asan | check-ubsan | check-tsan    the tests under a sanitizer
+## make check-gpu        the tests that need a real GPU; says what it skipped
 ## make check-fuzz       each fuzz target for SECONDS=20 (clang)
 ## make bench            figures beside the peer server, in one run
 ## make install PREFIX=DIR
@@ -338,6 +377,11 @@ check-asan check-ubsan check-tsan: check-%:
 	  TSAN_OPTIONS=suppressions=$(supp)/tsan.supp UBSAN_OPTIONS=print_stacktrace=1 \
 	  NEREID_SANITIZED=$* NEREID_SLOWDOWN=$(slowdown_$*) NEREID_PLAIN_PREFIX=$(abspath $(PLAIN)) \
 	  $(MAKE) --no-print-directory B=$(san_b) SAN=$* tests
+
+.PHONY: check-gpu
+check-gpu: gpu-programs
+	@$(if $(cuda_include),echo "  cuda.h agrees with src/gpu/driver_abi.h",echo "**** SKIPPED: no cuda.h here to compare src/gpu/driver_abi.h with ****")
+	@$(gpu_check)
 
 SECONDS ?= 20
 check-fuzz:

@@ -25,7 +25,7 @@ NRD_MUST_USE struct nrd_status *gpu_copy_buffer(struct gpu_stream *stream, struc
 NRD_MUST_USE struct nrd_status *gpu_ipc_export(struct gpu_device *device, const void *data,
                                                struct cu_ipc_mem_handle *handle, uint64_t *offset);
 // Opens another process's allocation: the buffer spans what was exported to its end, and its last unref closes it. `handle` is
-// CU_IPC_HANDLE_SIZE bytes, as clients send them. Returns owned. Thread: any.
+// CU_IPC_HANDLE_BYTES bytes, as clients send them. Returns owned. Thread: any.
 NRD_MUST_USE struct nrd_status *gpu_ipc_open(struct gpu_device *device, struct slice handle,
                                              struct tensor_buffer **buffer);
 

@@ -104,6 +104,7 @@ static void device_init(struct gpu_device *d, struct gpu_system *system)
     pthread_mutex_init(&d->lock, NULL);
     pthread_mutex_init(&d->watch_lock, NULL);
     pthread_mutex_init(&d->event_lock, NULL);
+    pthread_mutex_init(&d->kernel_lock, NULL);
     pthread_cond_init(&d->watch_idle, NULL);
     list_init(&d->watches);
 }
@@ -147,12 +148,16 @@ void gpu_system_close(struct gpu_system *system)
     for (int i = 0; i < system->count; i++) {
         struct gpu_device *d = &system->devices[i];
         gpu_event_pool_fini(d);
+        if (d->kernels != NULL) {
+            d->kernels_destroy(d->kernels);
+        }
         if (atomic_load_explicit(&d->context, memory_order_acquire) != NULL) {
             (void)gpu_driver()->primary_release(d->handle);
         }
         pthread_mutex_destroy(&d->lock);
         pthread_mutex_destroy(&d->watch_lock);
         pthread_mutex_destroy(&d->event_lock);
+        pthread_mutex_destroy(&d->kernel_lock);
         pthread_cond_destroy(&d->watch_idle);
     }
     mem_free(system);

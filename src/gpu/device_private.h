@@ -8,6 +8,7 @@
 #include "gpu/device.h"
 
 struct gpu_event;
+struct gpu_kernel_set;
 
 struct gpu_device {
     struct gpu_system *system;
@@ -30,6 +31,11 @@ struct gpu_device {
     pthread_mutex_t event_lock;
     struct gpu_event *idle_events; // without timing
     unsigned idle_event_count;
+
+    pthread_mutex_t kernel_lock;
+    struct gpu_kernel_set *
+        kernels; // kernels/kernels.c; made at the first launch, with what ends it: so that only who
+    void (*kernels_destroy)(struct gpu_kernel_set *set); // launches kernels links them
 };
 
 // Frees the idle events; in event.c.

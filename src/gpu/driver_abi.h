@@ -85,16 +85,16 @@ enum cu_device_attribute {
 // CUdevice_P2PAttribute
 enum cu_p2p_attribute { CU_P2P_PERFORMANCE_RANK = 1, CU_P2P_ACCESS_SUPPORTED = 2 };
 
-enum { CU_STREAM_NON_BLOCKING = 1 };
-enum { CU_EVENT_DEFAULT = 0, CU_EVENT_BLOCKING_SYNC = 1, CU_EVENT_DISABLE_TIMING = 2 };
-enum { CU_MEMHOSTALLOC_PORTABLE = 1, CU_MEMHOSTREGISTER_PORTABLE = 1 };
+enum { CU_STREAM_FLAG_NON_BLOCKING = 1 };
+enum { CU_EVENT_FLAG_DEFAULT = 0, CU_EVENT_FLAG_BLOCKING_SYNC = 1, CU_EVENT_FLAG_NO_TIMING = 2 };
+enum { CU_HOST_ALLOC_PORTABLE = 1, CU_HOST_REGISTER_PORTABLE = 1 };
 // CUstreamCaptureMode
 enum { CU_CAPTURE_GLOBAL = 0, CU_CAPTURE_THREAD_LOCAL = 1, CU_CAPTURE_RELAXED = 2 };
 // CUstreamCaptureStatus
 enum { CU_CAPTURE_NONE = 0, CU_CAPTURE_ACTIVE = 1, CU_CAPTURE_INVALIDATED = 2 };
 // CUpointer_attribute, CUmemorytype
 enum { CU_POINTER_MEMORY_TYPE = 2, CU_POINTER_DEVICE_ORDINAL = 9 };
-enum { CU_MEMORYTYPE_HOST = 1, CU_MEMORYTYPE_DEVICE = 2 };
+enum { CU_MEMORY_HOST = 1, CU_MEMORY_DEVICE = 2 };
 // CUmemPool_attribute
 enum {
     CU_MEMPOOL_RELEASE_THRESHOLD = 4, // uint64_t
@@ -102,17 +102,17 @@ enum {
     CU_MEMPOOL_USED_CURRENT = 7,      // uint64_t
 };
 enum { CU_MEM_LOCATION_DEVICE = 1, CU_MEM_ALLOCATION_PINNED = 1, CU_MEM_ACCESS_READWRITE = 3 };
-enum { CU_IPC_LAZY_ENABLE_PEER_ACCESS = 1, CU_IPC_HANDLE_SIZE = 64 };
+enum { CU_IPC_LAZY_ENABLE_PEER_ACCESS = 1, CU_IPC_HANDLE_BYTES = 64 };
 // CUfunction_attribute
 enum { CU_FUNC_MAX_DYNAMIC_SHARED = 8 };
 // CUjit_option
-enum { CU_JIT_ERROR_LOG_BUFFER = 5, CU_JIT_ERROR_LOG_BUFFER_SIZE = 6 };
+enum { CU_JIT_ERROR_LOG = 5, CU_JIT_ERROR_LOG_SIZE = 6 };
 
 struct cu_uuid {
     unsigned char bytes[16];
 };
 struct cu_ipc_mem_handle {
-    char reserved[CU_IPC_HANDLE_SIZE];
+    char reserved[CU_IPC_HANDLE_BYTES];
 };
 struct cu_mem_location {
     int type;

@@ -27,7 +27,7 @@ static struct nrd_status *event_create(struct gpu_device *device, bool timed,
     struct gpu_scope scope;
     struct nrd_status *status = gpu_device_enter(device, &scope);
     if (status == NULL) {
-        unsigned flags = timed ? CU_EVENT_DEFAULT : CU_EVENT_DISABLE_TIMING;
+        unsigned flags = timed ? CU_EVENT_FLAG_DEFAULT : CU_EVENT_FLAG_NO_TIMING;
         status = GPU_CALL(device, event_create, (&e->handle, flags));
         gpu_device_leave(&scope);
     }

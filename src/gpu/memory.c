@@ -82,7 +82,7 @@ static struct nrd_status *driver_alloc(const struct gpu_pool_options *options, u
         void *data = NULL;
         struct node_policy policy;
         node_prefer(&policy, options->numa_node);
-        status = GPU_CALL(device, mem_host_alloc, (&data, size, CU_MEMHOSTALLOC_PORTABLE));
+        status = GPU_CALL(device, mem_host_alloc, (&data, size, CU_HOST_ALLOC_PORTABLE));
         node_restore(&policy);
         *base = (uint64_t)(uintptr_t)data;
     }
@@ -407,7 +407,7 @@ struct nrd_status *gpu_host_lock(struct gpu_device *device, void *data, size_t s
     struct gpu_scope scope;
     NRD_TRY(gpu_device_enter(device, &scope));
     struct nrd_status *status =
-        GPU_CALL(device, mem_host_register, (data, size, CU_MEMHOSTREGISTER_PORTABLE));
+        GPU_CALL(device, mem_host_register, (data, size, CU_HOST_REGISTER_PORTABLE));
     gpu_device_leave(&scope);
     return status;
 }

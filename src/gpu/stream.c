@@ -46,8 +46,9 @@ struct nrd_status *gpu_stream_create(struct gpu_device *device, enum gpu_priorit
     struct gpu_scope scope;
     struct nrd_status *status = gpu_device_enter(device, &scope);
     if (status == NULL) {
-        status = GPU_CALL(device, stream_create,
-                          (&s->handle, CU_STREAM_NON_BLOCKING, priority_number(device, priority)));
+        status =
+            GPU_CALL(device, stream_create,
+                     (&s->handle, CU_STREAM_FLAG_NON_BLOCKING, priority_number(device, priority)));
         gpu_device_leave(&scope);
     }
     if (status != NULL) {

@@ -5,6 +5,7 @@
 // gpus: how many (1). memory: bytes each, with K, M or G, one or one a GPU. speed: the same. peers: all, none, pairs. time: real
 // (the default here) or manual with poll=NS. host, device, peer: GB/s of copies. What cannot be read ends the program.
 #include "tests/support/fake_cuda/fake_private.h"
+#include "tests/support/host_kernels/host_kernels.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -99,9 +100,19 @@ static void start_from_environment(void)
     }
     free(copy);
     fake_cuda_start(&options);
+    host_kernels_register();
 }
 
 __attribute__((constructor)) static void register_autostart(void)
 {
     fake_autostart = start_from_environment;
+}
+
+// NVRTC looks into the driver for private tables by this function, and ends the process where it is missing.
+FAKE_EXPORT int cuGetExportTable(const void **table, const struct cu_uuid *id);
+int cuGetExportTable(const void **table, const struct cu_uuid *id)
+{
+    (void)id;
+    *table = NULL;
+    return CU_NOT_FOUND;
 }

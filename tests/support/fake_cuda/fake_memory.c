@@ -30,7 +30,7 @@ struct import {
     char *shadow;
     uint64_t size;
     unsigned opened;
-    unsigned char key[CU_IPC_HANDLE_SIZE];
+    unsigned char key[CU_IPC_HANDLE_BYTES];
 };
 static struct import *imports;
 
@@ -47,7 +47,7 @@ struct ipc_handle {
     uint64_t offset;
     uint64_t size;
 };
-_Static_assert(sizeof(struct ipc_handle) <= CU_IPC_HANDLE_SIZE, "fits a handle");
+_Static_assert(sizeof(struct ipc_handle) <= CU_IPC_HANDLE_BYTES, "fits a handle");
 
 // Maps `size` bytes of a file twice; false when the system refuses.
 static bool map_twice(int fd, uint64_t offset, uint64_t size, char **base, char **shadow)
@@ -273,7 +273,7 @@ int cuPointerGetAttribute(void *value, int attribute, uint64_t pointer)
     if (ordinal < 0) {
         return fake_end(CU_INVALID_VALUE);
     }
-    *(int *)value = attribute == CU_POINTER_DEVICE_ORDINAL ? ordinal : CU_MEMORYTYPE_DEVICE;
+    *(int *)value = attribute == CU_POINTER_DEVICE_ORDINAL ? ordinal : CU_MEMORY_DEVICE;
     return fake_end(CU_SUCCESS);
 }
 

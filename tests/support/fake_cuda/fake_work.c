@@ -146,7 +146,7 @@ int cuEventCreate(struct cu_event **event, unsigned flags)
         return fake_end(current < 0 ? CU_INVALID_CONTEXT : CU_OUT_OF_MEMORY);
     }
     e->ordinal = current;
-    e->timed = (flags & CU_EVENT_DISABLE_TIMING) == 0;
+    e->timed = (flags & CU_EVENT_FLAG_NO_TIMING) == 0;
     fake.counts.events++;
     *event = e;
     return fake_end(CU_SUCCESS);
