@@ -109,7 +109,8 @@ static bool axis_init(struct axis *axis, const struct image_resize_options *o, u
         double center = (low + high) / 2.0;
         float *weights = axis->weights + (size_t)i * axis->taps;
         if (o->mode == IMAGE_RESIZE_NEAREST) {
-            uint32_t at = (uint32_t)center;
+            // In whole numbers: a centre that lies on a pixel's edge must not fall to the wrong side.
+            uint32_t at = (uint32_t)((2 * (uint64_t)i + 1) * from / (2 * (uint64_t)to));
             axis->first[i] = at < from ? at : from - 1;
             weights[0] = 1.0f;
             continue;

@@ -217,11 +217,39 @@ static void fill_around_leaves_the_hole(void **state)
     unit_check_and_free(&p);
 }
 
+static void nearest_takes_the_right_pixel_at_an_edge(void **state)
+{
+    (void)state;
+    // The centre of new pixel 17 of 70 lies at 18 of 72 exactly; in floating point it came out just below.
+    uint8_t from[72];
+    uint8_t to[70];
+    for (int i = 0; i < 72; i++) {
+        from[i] = (uint8_t)i;
+    }
+    struct image_resize_options options = {.from_width = 72,
+                                           .from_height = 1,
+                                           .to_width = 70,
+                                           .to_height = 1,
+                                           .channels = 1,
+                                           .dtype = NRD_DTYPE_U8,
+                                           .mode = IMAGE_RESIZE_NEAREST};
+    struct image_resizer *resizer = NULL;
+    assert_null(image_resizer_create(&options, &resizer));
+    struct image a = image_of(from, 72, 1, 1, NRD_DTYPE_U8);
+    struct image b = image_of(to, 70, 1, 1, NRD_DTYPE_U8);
+    image_resizer_run(resizer, &a, &b);
+    for (int i = 0; i < 70; i++) {
+        assert_int_equal(to[i], (2 * i + 1) * 72 / 140);
+    }
+    image_resizer_destroy(resizer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(resize_agrees_with_its_definition_in_all_modes_and_types),
         cmocka_unit_test(resize_to_the_same_size_is_a_copy),
+        cmocka_unit_test(nearest_takes_the_right_pixel_at_an_edge),
         cmocka_unit_test(resizer_refuses_by_name),
         cmocka_unit_test(resizer_survives_running_out_of_memory),
         cmocka_unit_test(fit_keeps_proportions_and_centres),
