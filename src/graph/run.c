@@ -74,6 +74,7 @@ bool run_enter(struct run *run)
 {
     atomic_fetch_add_explicit(&run->visitors, 1, memory_order_seq_cst);
     if (token_try_acquire(run)) {
+        atomic_store_explicit(&run->quiet_since, 0, memory_order_relaxed);
         return true;
     }
     atomic_fetch_sub_explicit(&run->visitors, 1, memory_order_release);
@@ -138,14 +139,17 @@ static void went_quiet(struct run *run)
                  (!run->stop_on_deadlock || run->quiet_timeout > 0);
     if (waits) {
         // Only somebody from outside can go on, and the caller's thread counts the time until that.
-        atomic_store_explicit(&run->quiet_since, clock_now_ns(), memory_order_relaxed);
+        uint64_t never = 0;
+        bool began = atomic_compare_exchange_strong_explicit(&run->quiet_since, &never,
+                                                             clock_now_ns(), memory_order_relaxed,
+                                                             memory_order_relaxed);
         int64_t one = 1;
         if (!atomic_compare_exchange_strong_explicit(&run->tokens, &one, 0, memory_order_acq_rel,
                                                      memory_order_relaxed)) {
             token_release(run);
-            return;
+        } else if (began) {
+            parking_wake(run->lead == NULL ? &run->caller : &run->lead->parking);
         }
-        parking_wake(run->lead == NULL ? &run->caller : &run->lead->parking);
         return;
     }
     int64_t one = 1;
@@ -188,8 +192,8 @@ void run_alarm(struct run *run)
     uint64_t since = atomic_load_explicit(&run->quiet_since, memory_order_relaxed);
     if (since != 0 && run->stop_on_deadlock && now >= since + (uint64_t)run->quiet_timeout) {
         atomic_store_explicit(&run->quiet_since, 0, memory_order_relaxed);
-        int64_t none = 0;
-        if (atomic_compare_exchange_strong_explicit(&run->tokens, &none, TOKENS_OVER,
+        int64_t own = run->lead == NULL ? 0 : 1; // the caller's, when it is a worker
+        if (atomic_compare_exchange_strong_explicit(&run->tokens, &own, TOKENS_OVER,
                                                     memory_order_acq_rel, memory_order_relaxed)) {
             run->was_quiet = true;
             end(run);
@@ -306,7 +310,7 @@ static void reset(struct run *run, struct plan *plan)
     }
     set_limits(run);
     atomic_store(&run->plan, plan);               // from here on a stop wakes its workers
-    atomic_store(&run->tokens, (int64_t)workers); // every one of them begins awake
+    atomic_store(&run->tokens, (int64_t)workers + 1); // every one of them begins awake; and go()
 }
 
 static void worker_main(void *arg)
@@ -401,6 +405,7 @@ static void start_clocks(struct nrd_app *app)
 static void go(struct run *run)
 {
     start_threads(run);
+    token_release(run); // a run without operators ends here
     wait_for_end(run);
     // However it ended: from outside nobody comes in any more, and those who are in leave soon.
     atomic_store(&run->tokens, TOKENS_OVER);
