@@ -140,9 +140,8 @@ static void went_quiet(struct run *run)
     if (waits) {
         // Only somebody from outside can go on, and the caller's thread counts the time until that.
         uint64_t never = 0;
-        bool began = atomic_compare_exchange_strong_explicit(&run->quiet_since, &never,
-                                                             clock_now_ns(), memory_order_relaxed,
-                                                             memory_order_relaxed);
+        bool began = atomic_compare_exchange_strong_explicit(
+            &run->quiet_since, &never, clock_now_ns(), memory_order_relaxed, memory_order_relaxed);
         int64_t one = 1;
         if (!atomic_compare_exchange_strong_explicit(&run->tokens, &one, 0, memory_order_acq_rel,
                                                      memory_order_relaxed)) {
@@ -309,7 +308,7 @@ static void reset(struct run *run, struct plan *plan)
         run->lead = &plan->pools[0]->workers[0];
     }
     set_limits(run);
-    atomic_store(&run->plan, plan);               // from here on a stop wakes its workers
+    atomic_store(&run->plan, plan);                   // from here on a stop wakes its workers
     atomic_store(&run->tokens, (int64_t)workers + 1); // every one of them begins awake; and go()
 }
 

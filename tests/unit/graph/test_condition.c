@@ -152,7 +152,8 @@ static void periodic_counts_late_ticks(void **state)
     add_condition(op, "PeriodicCondition", "{recess_period: 100ms}");
     add_condition(op, "CountCondition", "{count: 6}");
     ok(nrd_app_run(app));
-    assert_int_equal(counts_of(op).late, 2); // those due at 100 and 200 ran when the next was due too
+    assert_int_equal(counts_of(op).late,
+                     2); // those due at 100 and 200 ran when the next was due too
     nrd_app_destroy(app);
 }
 
@@ -395,7 +396,8 @@ static void timeout_runs_with_what_there_is(void **state)
     ok(nrd_add_flow(a, "", rx, "a", &options));
     ok(nrd_add_flow(b, "", rx, "b", &options));
     const char *ports[] = {"a", "b"};
-    struct nrd_value *map = yaml("{sampling_mode: SumOfAll, min_sum: 3, execution_frequency: 25ms}");
+    struct nrd_value *map =
+        yaml("{sampling_mode: SumOfAll, min_sum: 3, execution_frequency: 25ms}");
     ok(nrd_add_multi_port_condition(rx, "MultiMessageAvailableTimeoutCondition", ports, 2, map));
     nrd_value_free(map);
     unit_of(rx)->act = take_what_there_is;
@@ -456,7 +458,8 @@ static void full_batch_is_passed_on_at_once(void **state)
     use_manual_clock(f, "EventBasedScheduler");
     struct nrd_operator *tx = add_source(f, "tx", 7);
     struct nrd_operator *rx = add(f, &QUEUE_OF_FIVE, "rx", NULL);
-    add_condition(rx, "ExpiringMessageAvailableCondition", "{max_batch_size: 5, max_delay_ns: 25ms}");
+    add_condition(rx, "ExpiringMessageAvailableCondition",
+                  "{max_batch_size: 5, max_delay_ns: 25ms}");
     unit_of(tx)->act = send_dated;
     unit_of(rx)->act = take_batch;
     flow(tx, rx);
@@ -532,7 +535,7 @@ static enum nrd_condition_state own_check(void *self, int64_t now, int64_t *targ
     (void)now;
     (void)target;
     own->checks++;
-    return own->left < 0 ? NRD_CONDITION_NEVER
+    return own->left < 0    ? NRD_CONDITION_NEVER
            : own->left == 0 ? NRD_CONDITION_WAIT_EVENT
                             : NRD_CONDITION_READY;
 }
@@ -567,7 +570,7 @@ static void condition_of_the_callers_own(void **state)
     ok(nrd_app_run(app));
     assert_int_equal(own.left, -1);
     assert_int_equal(counts_of(op).computes, 3); // in turn with the other
-    assert_true(own.checks < 20); // nobody polls
+    assert_true(own.checks < 20);                // nobody polls
     nrd_app_destroy(app);
 }
 
