@@ -162,6 +162,26 @@ static struct nrd_status *split_recording_path(struct replayer *r)
     return NULL;
 }
 
+// A batch needs room for all of it, where one frame needs room for one.
+static struct nrd_status *wait_for_room(struct nrd_operator *op, int64_t frames)
+{
+    struct nrd_value *map = nrd_value_map();
+    struct nrd_condition *condition = NULL;
+    if (map == NULL) {
+        return status_no_memory();
+    }
+    struct nrd_status *status = nrd_value_set(map, "transmitter", nrd_value_string("output"));
+    if (status == NULL) {
+        status = nrd_value_set(map, "min_size", nrd_value_int(frames));
+    }
+    if (status == NULL) {
+        status =
+            nrd_add_condition(op, "DownstreamMessageAffordableCondition", NULL, map, &condition);
+    }
+    nrd_value_free(map);
+    return status;
+}
+
 static struct nrd_status *setup(struct nrd_operator *op, void *self)
 {
     struct replayer *r = self;
@@ -177,6 +197,9 @@ static struct nrd_status *setup(struct nrd_operator *op, void *self)
     }
     NRD_TRY(split_recording_path(r));
     NRD_TRY(nrd_operator_add_output(op, &output, &index));
+    if (r->batch_size > 1) {
+        NRD_TRY(wait_for_room(op, r->batch_size));
+    }
     return pacer_add(op, &r->pacer);
 }
 
