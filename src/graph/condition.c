@@ -421,6 +421,7 @@ static const struct condition_type condition_custom = {
     .is_timed = true,
     .check = custom_check,
     .executed = custom_executed,
+    .looks_at_all = true,
 };
 
 struct nrd_status *nrd_add_condition_class(struct nrd_operator *op,

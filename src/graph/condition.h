@@ -12,9 +12,10 @@ struct condition_type {
     const char *name; // "CountCondition"
     size_t state_size;
     const struct nrd_param *params; // NULL: none
-    bool is_port;  // may have `receiver` or `transmitter`: it replaces that port's default
-    bool is_multi; // over several inputs: nrd_add_multi_port_condition()
-    bool is_timed; // `now` is filled in for check and executed
+    bool is_port;      // may have `receiver` or `transmitter`: it replaces that port's default
+    bool is_multi;     // over several inputs: nrd_add_multi_port_condition()
+    bool is_timed;     // `now` is filled in for check and executed
+    bool looks_at_all; // whatever comes into the operator is a reason to check: its own conditions
     // Ports are resolved, parameters are there. NULL: nothing to check.
     struct nrd_status *(*prepare)(struct nrd_condition *c, void *state);
     void (*reset)(struct nrd_condition *c, void *state); // before each run

@@ -210,6 +210,11 @@ static struct nrd_status *bind_condition(struct plan *plan, struct nrd_compute *
             }
         }
     }
+    for (uint32_t i = 0; c->type->looks_at_all && i < exec->input_count; i++) {
+        for (uint32_t j = 0; j < exec->inputs[i].flow_count; j++) {
+            exec->inputs[i].flows[j].wakes_consumer = true;
+        }
+    }
     exec->is_timed |= c->type->is_timed;
     if (c->any == NULL) {
         exec->conditions[exec->condition_count++] = c;
