@@ -123,7 +123,7 @@ static struct nrd_message *take_latest(struct plan_flow *flow, bool *again)
 static void watch_received(struct nrd_compute *ctx, const struct plan_flow *flow,
                            const struct nrd_message *m, bool again)
 {
-    int64_t now = nrd_compute_now(ctx);
+    int64_t now = ctx->plan->hop_times ? nrd_compute_now(ctx) : 0;
     for (uint32_t i = 0; i < ctx->plan->watcher_count; i++) {
         const struct watcher *w = ctx->plan->watchers[i];
         if (w->class->received != NULL &&
@@ -341,7 +341,7 @@ void exec_begin(struct nrd_compute *ctx)
 
 static void watch_emitted(struct nrd_compute *ctx, uint32_t output, struct nrd_message *m)
 {
-    int64_t now = nrd_compute_now(ctx);
+    int64_t now = ctx->plan->hop_times ? nrd_compute_now(ctx) : 0;
     for (uint32_t i = 0; i < ctx->plan->watcher_count; i++) {
         const struct watcher *w = ctx->plan->watchers[i];
         if (w->class->emitted != NULL &&

@@ -312,7 +312,7 @@ static void user_destroy(void *self)
 }
 
 static const struct watcher_class USER = {
-    .received = user_received, .emitted = user_emitted, .destroy = user_destroy};
+    .hop_times = true, .received = user_received, .emitted = user_emitted, .destroy = user_destroy};
 
 struct nrd_status *nrd_app_add_logger(struct nrd_app *app, const struct nrd_logger_class *table,
                                       void *self)

@@ -226,8 +226,12 @@ static void destroy(void *self)
     mem_free(a);
 }
 
-static const struct watcher_class ASYNC = {
-    .begin = begin, .received = received, .emitted = emitted, .end = end, .destroy = destroy};
+static const struct watcher_class ASYNC = {.hop_times = true,
+                                           .begin = begin,
+                                           .received = received,
+                                           .emitted = emitted,
+                                           .end = end,
+                                           .destroy = destroy};
 
 static bool queue_make(struct line_queue *q, struct logger *l, int64_t max, int policy,
                        bool content)

@@ -49,8 +49,11 @@ static void destroy(void *self)
     mem_free(self);
 }
 
-static const struct watcher_class CONSOLE = {
-    .begin = begin, .received = received, .emitted = emitted, .destroy = destroy};
+static const struct watcher_class CONSOLE = {.hop_times = true,
+                                             .begin = begin,
+                                             .received = received,
+                                             .emitted = emitted,
+                                             .destroy = destroy};
 
 struct nrd_status *logger_console_create(struct nrd_fragment *f, const struct nrd_value *params)
 {

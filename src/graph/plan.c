@@ -292,6 +292,7 @@ static struct nrd_status *lay_watchers(struct nrd_app *app, struct plan *plan)
     for (uint32_t i = 0; i < plan->watcher_count; i++) {
         plan->watchers[i] = app->watchers.items[i];
         plan->marks |= plan->watchers[i]->class->marks;
+        plan->hop_times |= plan->watchers[i]->class->hop_times;
     }
     plan->watched = plan->watcher_count != 0;
     return NULL;

@@ -132,8 +132,9 @@ struct plan {
     struct message_pools messages;
     struct watcher **watchers; // NULL-free; of the app
     uint32_t watcher_count;
-    bool watched; // anybody looks on
-    bool marks;   // somebody writes to messages
+    bool watched;   // anybody looks on
+    bool marks;     // somebody writes to messages
+    bool hop_times; // somebody wants the time of each message
     struct arena arena;
 };
 

@@ -9,6 +9,7 @@
 struct watcher_class {
     bool
         marks; // `emitted` writes to messages: one that others hold too is copied first (its head, not its tensors)
+    bool hop_times; // `received` and `emitted` want the time: a look at the clock for each
     // Before the first operator starts; the plan is fixed until `end`. An error keeps the run from beginning.
     NRD_MUST_USE struct nrd_status *(*begin)(void *self, struct plan *plan);
     void (*began)(void *self, struct nrd_compute *ctx, int64_t now);
