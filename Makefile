@@ -269,14 +269,19 @@ unit_programs := $(foreach f,$(unit_folders),$(call unit_of,$(f)))
 
 # tests/gpu: one program of tests that need a real GPU, without cmocka; and, where cuda.h is, our ABI against it.
 gpu_check := $(B)/tests/gpu/check_gpu
-gpu_check_obj := $(patsubst %.c,$(B)/obj/%.o,$(filter-out %/check_abi.c,$(sort $(wildcard tests/gpu/*.c)))) $(kernel_check_obj)
+gpu_check_obj := $(patsubst %.c,$(B)/obj/%.o,$(filter-out %/check_abi.c %/graph_check.c,$(sort $(wildcard tests/gpu/*.c)))) $(kernel_check_obj)
 $(gpu_check): $(gpu_check_obj) $(call libs_for,gpu)
 	@mkdir -p $(@D)
 	$(q)$(CC) $(ldflags) -o $@ $^ $(sys_base)
+# Graphs on a GPU: a program of its own, since it needs what src/graph needs; but machines with GPUs have few libraries.
+graph_check := $(B)/tests/gpu/check_graph
+$(graph_check): $(B)/obj/tests/gpu/graph_check.o $(call libs_for,graph)
+	@mkdir -p $(@D)
+	$(q)$(CC) $(ldflags) -o $@ $^ -Wl,--as-needed $(subst -lyaml,-Wl$(comma)-Bstatic -lyaml -Wl$(comma)-Bdynamic,$(call sys_for,graph))
 cuda_home ?= $(patsubst %/bin/,%,$(dir $(NVCC)))
 cuda_include := $(firstword $(patsubst %/cuda.h,%,$(wildcard $(if $(NVCC),$(cuda_home)/include/cuda.h) /usr/local/cuda/include/cuda.h)))
 .PHONY: gpu-programs gpu-abi
-gpu-programs: $(gpu_check) $(if $(cuda_include),gpu-abi)
+gpu-programs: $(gpu_check) $(graph_check) $(if $(cuda_include),gpu-abi)
 gpu-abi: tests/gpu/check_abi.c
 	$(q)$(CC) $(cppflags) -std=gnu17 -isystem $(cuda_include) -fsyntax-only $<
 
@@ -382,6 +387,7 @@ check-asan check-ubsan check-tsan: check-%:
 check-gpu: gpu-programs
 	@$(if $(cuda_include),echo "  cuda.h agrees with src/gpu/driver_abi.h",echo "**** SKIPPED: no cuda.h here to compare src/gpu/driver_abi.h with ****")
 	@$(gpu_check)
+	@$(graph_check)
 
 SECONDS ?= 20
 check-fuzz:
