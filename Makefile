@@ -62,9 +62,10 @@ deps_gpu := tensor base
 deps_config := proto tensor base
 deps_core := config gpu proto tensor base
 deps_net := base
+deps_page := net image tensor base
 deps_protocol := net proto base
 deps_client := net proto tensor base
-deps_graph := image gpu tensor base
+deps_graph := client page net proto image gpu tensor base
 present = $(filter $(folders),$1)
 libs_for = $(foreach f,$(call present,$1 $(deps_$1)),$(call lib_of,$(f)))
 sys_for = $(foreach f,$1 $(deps_$1),$(sys_$(f)))
@@ -112,6 +113,7 @@ host_flags := -D_COMPILING_TRITONSERVER -D_COMPILING_TRITONBACKEND -D_COMPILING_
 $(B)/obj/src/core/%.o: cppflags += $(host_flags)
 $(B)/obj/tests/unit/backends/%.o: cppflags += $(host_flags)
 
+$(B)/obj/src/page/asset.o: web/page.html
 # Pixel loops are written for the vectoriser.
 $(B)/obj/src/image/%.o: cflags += -O3 -fno-trapping-math
 

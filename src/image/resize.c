@@ -213,6 +213,15 @@ struct nrd_status *image_resizer_create(const struct image_resize_options *optio
     return NULL;
 }
 
+bool image_resizer_is_for(const struct image_resizer *resizer, const struct image_resize_options *o)
+{
+    const struct image_resize_options *mine = &resizer->options;
+    return mine->from_width == o->from_width && mine->from_height == o->from_height &&
+           mine->to_width == o->to_width && mine->to_height == o->to_height &&
+           mine->channels == o->channels && mine->dtype == o->dtype && mine->mode == o->mode &&
+           mine->antialias == o->antialias;
+}
+
 void image_resizer_destroy(struct image_resizer *resizer)
 {
     if (resizer != NULL) {

@@ -26,6 +26,9 @@ struct image_resizer;
 // NRD_INVALID_ARG names what is wrong. Returns owned. Thread: any.
 NRD_MUST_USE struct nrd_status *image_resizer_create(const struct image_resize_options *options,
                                                      struct image_resizer **resizer);
+// Whether it was made with these options. Thread: any.
+bool image_resizer_is_for(const struct image_resizer *resizer,
+                          const struct image_resize_options *options);
 void image_resizer_destroy(struct image_resizer *resizer); // NULL is fine
 // Views of the sizes, channels and type that it was made for. Pixel centres are at halves; edge pixels go on outwards. Integers are
 // rounded to the nearest and saturated. Thread: owner.
