@@ -17,11 +17,17 @@
 #include "base/mem.h"
 #include "graph/nearest.h"
 #include "graph/ops/ops.h"
+#include "graph/ops/picture_ops.h"
 
 static const struct nrd_operator_class *const BUILT_IN[] = {
     &ping_tx_op,
     &ping_rx_op,
+    &format_converter_op,
+    &bayer_demosaic_op,
+    &segmentation_postprocessor_op,
+    &inference_processor_op,
     &report_sink_op,
+    &holoviz_op,
     &ping_tensor_tx_op,
     &ping_tensor_rx_op,
     &async_ping_tx_op,
