@@ -169,14 +169,16 @@ $(core_so): $(call libs_for,core) $(core_map)
 	$(q)$(CC) -shared $(ldflags) -Wl,-soname,libtritonserver.so -Wl,--version-script=$(core_map) $(if $(SAN),,-Wl,--no-undefined) \
 	  -o $@ -Wl,--whole-archive $(call lib_of,core) -Wl,--no-whole-archive $(filter-out %libcore.a,$(call libs_for,core)) $(call sys_for,core)
 
-# The public C library: whole archives of the folders that state its functions, and what those need.
+# The public C library: whole archives of the folders that state its functions, and what those need; the inference operator's core is a
+# library beside it, which another one can replace.
 nereid_deps := $(call present,$(sort $(foreach f,$(nereid_folders),$(deps_$(f)))))
-$(nereid_so): $(foreach f,$(nereid_folders) $(nereid_deps),$(call lib_of,$(f))) $(nereid_map)
+$(nereid_so): $(foreach f,$(nereid_folders) $(nereid_deps),$(call lib_of,$(f))) $(nereid_map) $(core_so)
 	@mkdir -p $(@D)
 	@echo "  LD    $@"
 	$(q)$(CC) -shared $(ldflags) -Wl,-soname,libnereid.so -Wl,--version-script=$(nereid_map) $(if $(SAN),,-Wl,--no-undefined) \
 	  -o $@ -Wl,--whole-archive $(foreach f,$(nereid_folders),$(call lib_of,$(f))) -Wl,--no-whole-archive \
 	  -Wl,--start-group $(foreach f,$(filter-out $(nereid_folders),$(nereid_deps)),$(call lib_of,$(f))) -Wl,--end-group \
+	  -L$(B)/lib -ltritonserver -Wl,-rpath,'$$ORIGIN' \
 	  -Wl,--as-needed $(sort $(foreach f,$(nereid_folders) $(nereid_deps),$(sys_$(f))))
 
 cli_obj := $(patsubst %.c,$(B)/obj/%.o,$(sort $(wildcard src/cli/*.c)))
@@ -256,7 +258,7 @@ kernel_check_obj := $(patsubst %.c,$(B)/obj/%.o,$(wildcard tests/support/kernel_
                     $(patsubst %,$(B)/obj/src/image/%.o,blend classes convert demosaic resize yuv)
 unit_extra_gpu = $(kernel_check_obj) $(host_kernels_obj) $(fake_cuda_lib)
 unit_extra_core = $(fake_cuda_lib)
-unit_extra_graph = $(fake_cuda_lib) | $(foreach m,$(module_names),$(call module_so,$m))
+unit_extra_graph = $(fake_cuda_lib) $(core_so) | $(foreach m,$(module_names),$(call module_so,$m))
 unit_ldflags_graph := -rdynamic
 
 define unit_rules
@@ -303,7 +305,7 @@ $(B)/tests/tools/client_%: $(B)/obj/tests/tools/client_%.o $(nereid_so)
 
 # tests/fuzz/fuzz_*.c: LLVMFuzzerTestOneInput; here linked with a main that replays the corpus, under clang for real fuzzing.
 fuzz_names := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
-fuzz_libs := $(foreach f,$(call present,protocol net graph image gpu config proto tensor base),$(call lib_of,$(f)))
+fuzz_libs := $(foreach f,$(call present,protocol graph client net image gpu config proto tensor base),$(call lib_of,$(f)))
 fuzz_sys = $(sys_graph) $(sys_image) $(sys_protocol) $(sys_net) $(sys_proto) $(sys_base)
 $(B)/tests/fuzz/fuzz_%: $(B)/obj/tests/fuzz/fuzz_%.o $(B)/obj/tests/fuzz/replay.o $(fuzz_libs) $(core_so)
 	@mkdir -p $(@D)

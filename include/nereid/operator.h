@@ -183,6 +183,7 @@ NRD_API NRD_MUST_USE struct nrd_message *nrd_receive_from(struct nrd_compute *ct
                                                           size_t flow);
 /* How many nrd_receive() calls would return one. */
 NRD_API size_t nrd_available(struct nrd_compute *ctx, size_t input);
+NRD_API size_t nrd_available_from(struct nrd_compute *ctx, size_t input, size_t flow);
 
 /* A message of the plan's pool, empty. Returns owned; NULL when memory is out. */
 NRD_API NRD_MUST_USE struct nrd_message *nrd_message_new(struct nrd_compute *ctx);

@@ -184,6 +184,16 @@ struct nrd_message *nrd_receive_from(struct nrd_compute *ctx, size_t input, size
     return receive_flow(ctx, &ctx->inputs[input].flows[flow]);
 }
 
+// What this execution may take out of a flow.
+static size_t flow_visible(const struct plan_flow *flow)
+{
+    if (flow->latest) {
+        return flow_available(flow);
+    }
+    uint64_t head = atomic_load_explicit(&flow->head, memory_order_relaxed);
+    return flow->visible > head ? flow->visible - head : 0;
+}
+
 size_t nrd_available(struct nrd_compute *ctx, size_t input)
 {
     size_t total = 0;
@@ -192,15 +202,17 @@ size_t nrd_available(struct nrd_compute *ctx, size_t input)
     }
     const struct plan_input *in = &ctx->inputs[input];
     for (uint32_t i = 0; i < in->flow_count; i++) {
-        const struct plan_flow *flow = &in->flows[i];
-        if (flow->latest) {
-            total += flow_available(flow);
-        } else {
-            uint64_t head = atomic_load_explicit(&flow->head, memory_order_relaxed);
-            total += flow->visible > head ? flow->visible - head : 0;
-        }
+        total += flow_visible(&in->flows[i]);
     }
     return total;
+}
+
+size_t nrd_available_from(struct nrd_compute *ctx, size_t input, size_t flow)
+{
+    if (input >= ctx->input_count || flow >= ctx->inputs[input].flow_count) {
+        return 0;
+    }
+    return flow_visible(&ctx->inputs[input].flows[flow]);
 }
 
 size_t nrd_operator_queued(const struct nrd_operator *op, size_t port, size_t flow)

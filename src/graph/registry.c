@@ -20,6 +20,8 @@
 #include "graph/ops/picture_ops.h"
 
 static const struct nrd_operator_class *const BUILT_IN[] = {
+    &inference_op,
+    &triton_inference_op,
     &ping_tx_op,
     &ping_rx_op,
     &format_converter_op,

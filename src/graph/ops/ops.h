@@ -5,6 +5,8 @@
 
 #include "nereid/operator.h"
 
+extern const struct nrd_operator_class inference_op;
+extern const struct nrd_operator_class triton_inference_op;
 extern const struct nrd_operator_class ping_tx_op;
 extern const struct nrd_operator_class ping_rx_op;
 extern const struct nrd_operator_class report_sink_op;

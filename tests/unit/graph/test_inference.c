@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: Apache-2.0
+// Inference operators on the core in this process, with the identity backend: order, shapes, what is sent again, and what goes wrong.
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "tests/unit/graph/app_unit.h"
+
+#include "base/file.h"
+#include "base/str.h"
+#include "nereid/graph.h"
+
+enum { FLOATS = 4 };
+
+static char root[64];
+
+// ---- a source and a sink of the tests ---------------------------------------------------------------------------------
+
+struct source {
+    int64_t count;
+    int64_t sent;
+    bool wrong_type;
+};
+
+static struct nrd_status *source_compute(struct nrd_compute *ctx, void *state)
+{
+    struct source *self = state;
+    const int64_t dims[1] = {FLOATS};
+    struct nrd_tensor *tensor = NULL;
+    NRD_TRY(nrd_allocate(nrd_compute_operator(ctx), NULL,
+                         self->wrong_type ? NRD_DTYPE_I32 : NRD_DTYPE_F32, dims, 1, NRD_MEMORY_CPU,
+                         0, &tensor));
+    for (int i = 0; i < FLOATS; i++) {
+        ((float *)tensor->data)[i] = (float)(self->sent * 10 + i);
+    }
+    struct nrd_message *message = nrd_message_new(ctx);
+    NRD_TRY(nrd_message_add_tensor(message, "x", tensor));
+    NRD_TRY(nrd_metadata_set(ctx, "number", nrd_value_int(self->sent)));
+    self->sent++;
+    enum nrd_code code = nrd_emit(ctx, 0, message);
+    return code == NRD_OK ? NULL : nrd_compute_fail(ctx, code, "full");
+}
+
+static struct nrd_status *source_start(struct nrd_operator *op, void *state)
+{
+    (void)op;
+    ((struct source *)state)->sent = 0;
+    return NULL;
+}
+
+static const struct nrd_param source_params[] = {
+    {.name = "wrong_type",
+     .type = NRD_PARAM_BOOL,
+     .offset = offsetof(struct source, wrong_type),
+     .fallback = "false"},
+    {0},
+};
+static const struct nrd_port source_outputs[] = {
+    {.name = "out", .type = "tensors", .policy = NRD_QUEUE_FAULT}, {0}};
+static const struct nrd_operator_class source_op = {
+    .abi = NRD_OPERATOR_ABI,
+    .name = "TestSourceOp",
+    .state_size = sizeof(struct source),
+    .params = source_params,
+    .outputs = source_outputs,
+    .start = source_start,
+    .compute = source_compute,
+};
+
+// What arrived: the first number of a tensor, in order.
+static float arrived[2000];
+static size_t arrived_count;
+static int64_t arrived_metadata;
+static char arrived_names[128];
+
+static struct nrd_status *sink_compute(struct nrd_compute *ctx, void *state)
+{
+    (void)state;
+    struct nrd_message *message = nrd_receive(ctx, 0);
+    const char *name = NULL;
+    arrived_names[0] = '\0';
+    for (size_t i = 0; i < nrd_message_tensor_count(message); i++) {
+        const struct nrd_tensor *tensor = nrd_message_tensor_at(message, i, &name);
+        size_t length = strlen(arrived_names);
+        snprintf(arrived_names + length, sizeof(arrived_names) - length, "%s=%g ", name,
+                 ((const float *)tensor->data)[0]);
+        arrived[arrived_count] = ((const float *)tensor->data)[0];
+    }
+    arrived_count++;
+    nrd_value_get_int(nrd_value_get(nrd_message_metadata(message), "number"), &arrived_metadata);
+    nrd_message_unref(message);
+    return NULL;
+}
+
+static const struct nrd_port sink_inputs[] = {
+    {.name = "in", .type = "tensors", .policy = NRD_QUEUE_FAULT}, {0}};
+static const struct nrd_operator_class sink_op = {
+    .abi = NRD_OPERATOR_ABI,
+    .name = "TestSinkOp",
+    .state_size = 1,
+    .inputs = sink_inputs,
+    .compute = sink_compute,
+};
+
+// ---- around each test -------------------------------------------------------------------------------------------------
+
+static void write_model(const char *name, const char *more)
+{
+    char directory[160];
+    char path[200];
+    struct str text = STR_INIT;
+    snprintf(directory, sizeof(directory), "%s/models/%s/1", root, name);
+    assert_ok(file_make_dirs(directory));
+    snprintf(path, sizeof(path), "%s/models/%s/config.pbtxt", root, name);
+    str_printf(&text,
+               "name: \"%s\"\nbackend: \"identity\"\nmax_batch_size: 8\n"
+               "input { name: \"I\" data_type: TYPE_FP32 dims: [ 4 ] }\n"
+               "output { name: \"O\" data_type: TYPE_FP32 dims: [ 4 ] }\ninstance_group { kind: "
+               "KIND_CPU count: 1 }\n%s",
+               name, more);
+    assert_ok(file_write(path, str_slice(&text)));
+    str_fini(&text);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    memcpy(root, "/tmp/nereid-infer-XXXXXX", sizeof("/tmp/nereid-infer-XXXXXX"));
+    arrived_count = 0;
+    arrived_metadata = -1;
+    return mkdtemp(root) == NULL ? -1 : 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    status_free(file_remove_tree(root));
+    return 0;
+}
+
+// source -> inference -> sink; `params` has %s where the repository goes.
+static struct nrd_app *compose(const char *class_name, const char *params, int count,
+                               bool wrong_type)
+{
+    struct nrd_app *app = NULL;
+    struct nrd_operator *source = NULL;
+    struct nrd_operator *inference = NULL;
+    struct nrd_operator *sink = NULL;
+    char text[1024];
+    char limit[32];
+    assert_ok(nrd_app_create("test", &app));
+    struct nrd_fragment *fragment = nrd_app_fragment(app);
+    struct nrd_value *source_values = yaml(wrong_type ? "{wrong_type: true}" : "{}");
+    assert_ok(nrd_add_operator_class(fragment, &source_op, "source", source_values, &source));
+    nrd_value_free(source_values);
+    snprintf(limit, sizeof(limit), "{count: %d}", count);
+    struct nrd_value *count_values = yaml(limit);
+    assert_ok(nrd_add_condition(source, "CountCondition", "count", count_values, NULL));
+    nrd_value_free(count_values);
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+    snprintf(text, sizeof(text), params, root, root);
+#pragma GCC diagnostic pop
+    assert_ok(nrd_add_operator_yaml(fragment, class_name, "inference", text, &inference));
+    assert_ok(nrd_add_operator_class(fragment, &sink_op, "sink", NULL, &sink));
+    assert_ok(nrd_add_flow(source, "out", inference, "receivers", NULL));
+    assert_ok(nrd_add_flow(inference, "transmitter", sink, "in", NULL));
+    return app;
+}
+
+static void assert_in_order(size_t count)
+{
+    assert_int_equal(arrived_count, count);
+    for (size_t i = 0; i < count; i++) {
+        assert_true(arrived[i] == (float)(i * 10));
+    }
+}
+
+// ---- tests --------------------------------------------------------------------------------------------------------------
+
+#define TRITON_HERE "{model_name: a, server_url: inprocess, model_repository: %s/models"
+
+static void messages_leave_in_order_whatever_the_scheduler(void **state)
+{
+    (void)state;
+    write_model("a", "");
+    static const char *const schedulers[] = {"GreedyScheduler", "EventBasedScheduler",
+                                             "MultiThreadScheduler"};
+    static const char *const params[] = {TRITON_HERE "}", TRITON_HERE ", max_in_flight: 4}"};
+    for (size_t s = 0; s < 3; s++) {
+        for (size_t p = 0; p < 2; p++) {
+            arrived_count = 0;
+            struct nrd_app *app = compose("TritonInferenceOp", params[p], 300, false);
+            struct nrd_value *workers = s == 0 ? NULL : yaml("{worker_thread_number: 2}");
+            assert_ok(nrd_set_scheduler(nrd_app_fragment(app), schedulers[s], workers));
+            nrd_value_free(workers);
+            assert_ok(nrd_app_run(app));
+            nrd_app_destroy(app);
+            assert_in_order(300);
+            assert_int_equal(arrived_metadata, 299);
+        }
+    }
+}
+
+static void application_runs_twice(void **state)
+{
+    (void)state;
+    write_model("a", "");
+    struct nrd_app *app = compose("TritonInferenceOp", TRITON_HERE "}", 5, false);
+    assert_ok(nrd_app_run(app));
+    assert_ok(nrd_app_run(app));
+    assert_int_equal(arrived_count, 10);
+    nrd_app_destroy(app);
+}
+
+static void models_run_side_by_side_under_their_own_names(void **state)
+{
+    (void)state;
+    write_model("a", "");
+    write_model("b", "");
+    static const char params[] =
+        "{model_path_map: {a: %s/models/a, b: %s/models/b}, pre_processor_map: {a: [x], b: [x]}, "
+        "inference_map: {a: [p], b: q}}";
+    struct nrd_app *app = compose("InferenceOp", params, 20, false);
+    assert_ok(nrd_app_run(app));
+    nrd_app_destroy(app);
+    assert_int_equal(arrived_count, 20);
+    assert_string_equal(arrived_names, "p=190 q=190 ");
+}
+
+static void temporal_model_repeats_its_last_answer(void **state)
+{
+    (void)state;
+    write_model("a", "");
+    write_model("b", "");
+    static const char params[] =
+        "{model_path_map: {a: %s/models/a, b: %s/models/b}, pre_processor_map: {a: [x], b: [x]}, "
+        "inference_map: {a: [p], b: [q]}, temporal_map: {b: 4}, parallel_inference: false}";
+    struct nrd_app *app = compose("InferenceOp", params, 7, false);
+    assert_ok(nrd_app_run(app));
+    nrd_app_destroy(app);
+    assert_string_equal(arrived_names, "p=60 q=40 "); // messages 0 and 4
+}
+
+static void model_that_is_absent_is_named(void **state)
+{
+    (void)state;
+    write_model("other", "");
+    struct nrd_app *app = compose("TritonInferenceOp", TRITON_HERE "}", 1, false);
+    struct nrd_status *status = nrd_app_run(app);
+    assert_non_null(status);
+    assert_non_null(strstr(status_text(status), "operator 'inference'"));
+    assert_non_null(strstr(status_text(status), "model 'a'"));
+    status_free(status);
+    nrd_app_destroy(app);
+}
+
+static void tensor_of_the_wrong_type_ends_the_run(void **state)
+{
+    (void)state;
+    write_model("a", "");
+    struct nrd_app *app = compose("TritonInferenceOp", TRITON_HERE "}", 3, true);
+    struct nrd_status *status = nrd_app_run(app);
+    assert_string_equal(
+        status_text(status),
+        "operator 'inference': model 'a': input 'I' is INT32 [4], expected FP32 [-1,4]");
+    status_free(status);
+    nrd_app_destroy(app);
+    assert_int_equal(arrived_count, 0);
+}
+
+static void wrong_messages_are_dropped_where_asked(void **state)
+{
+    (void)state;
+    write_model("a", "");
+    struct nrd_app *app = compose("TritonInferenceOp", TRITON_HERE ", on_error: drop}", 3, true);
+    assert_ok(nrd_app_run(app));
+    nrd_app_destroy(app);
+    assert_int_equal(arrived_count, 0);
+}
+
+static void map_that_does_not_fit_the_model_is_named(void **state)
+{
+    (void)state;
+    write_model("a", "");
+    static const char params[] = "{model_path_map: {a: %s/models/a}, pre_processor_map: {a: [x, "
+                                 "y]}, inference_map: {a: [p]}}";
+    struct nrd_app *app = compose("InferenceOp", params, 1, false);
+    struct nrd_status *status = nrd_app_compile(app);
+    assert_non_null(status);
+    assert_non_null(
+        strstr(status_text(status),
+               "pre_processor_map: model 'a' names 2 tensors, and the model has 1 inputs"));
+    status_free(status);
+    nrd_app_destroy(app);
+}
+
+static void steady_state_allocates_nothing(void **state)
+{
+    (void)state;
+    write_model("a", "");
+    struct nrd_app *app = compose("TritonInferenceOp", TRITON_HERE "}", 1000, false);
+    assert_ok(nrd_app_run(app));
+    arrived_count = 0;
+    uint64_t before = mem_count();
+    assert_ok(nrd_app_run(app));
+    uint64_t count = mem_count() - before;
+    nrd_app_destroy(app);
+    // All of it is the metadata: a tree of its own for each message, made at the source and copied past the model.
+    assert_in_range(count, 0, 12 * 1000);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(messages_leave_in_order_whatever_the_scheduler),
+        TEST(application_runs_twice),
+        TEST(models_run_side_by_side_under_their_own_names),
+        TEST(temporal_model_repeats_its_last_answer),
+        TEST(model_that_is_absent_is_named),
+        TEST(tensor_of_the_wrong_type_ends_the_run),
+        TEST(wrong_messages_are_dropped_where_asked),
+        TEST(map_that_does_not_fit_the_model_is_named),
+        TEST(steady_state_allocates_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
