@@ -23,7 +23,7 @@ struct unit {
     int64_t times[UNIT_NOTES];  // of each compute, on the graph's clock
     size_t value_count, time_count;
     int starts, stops, computes;
-    int *order; // shared: a number for each start or stop, to see who was when; NULL: none
+    _Atomic int *order; // shared: a number for each start or stop, to see who was when; NULL: none
     int started_as, stopped_as;
 };
 
