@@ -281,7 +281,7 @@ $(gpu_check): $(gpu_check_obj) $(call libs_for,gpu)
 graph_check := $(B)/tests/gpu/check_graph
 $(graph_check): $(B)/obj/tests/gpu/graph_check.o $(call libs_for,graph)
 	@mkdir -p $(@D)
-	$(q)$(CC) $(ldflags) -o $@ $^ -Wl,--as-needed $(subst -lyaml,-Wl$(comma)-Bstatic -lyaml -Wl$(comma)-Bdynamic,$(call sys_for,graph))
+	$(q)$(CC) $(ldflags) -o $@ $^ -Wl,-Bstatic $(filter-out $(sys_base),$(call sys_for,graph)) -Wl,-Bdynamic $(sys_base)
 cuda_home ?= $(patsubst %/bin/,%,$(dir $(NVCC)))
 cuda_include := $(firstword $(patsubst %/cuda.h,%,$(wildcard $(if $(NVCC),$(cuda_home)/include/cuda.h) /usr/local/cuda/include/cuda.h)))
 .PHONY: gpu-programs gpu-abi
