@@ -385,7 +385,10 @@ struct nrd_status *nrd_add_flow(struct nrd_operator *from, const char *output,
     }
     flow->from = source;
     flow->to = sink;
-    flow->options = options == NULL ? (struct nrd_flow_options){.policy = -1} : *options;
+    flow->options.policy = -1;
+    if (options != NULL) {
+        flow->options = *options;
+    }
     if (flow->options.policy < -1 || flow->options.policy > NRD_QUEUE_FAULT) {
         return status_new(NRD_INVALID_ARG, "flow '%s.%s' -> '%s.%s': %d is no queue policy",
                           from->name, source->table.name, to->name, sink->table.name,

@@ -22,10 +22,9 @@ int64_t fragment_now(const struct nrd_fragment *f);
 // ---- allocators ----
 
 struct allocator_ops {
-    NRD_MUST_USE struct nrd_status *(*allocate)(struct nrd_resource *resource, void *self,
-                                                enum nrd_dtype dtype, const int64_t *dims,
-                                                uint32_t rank, enum nrd_memory memory,
-                                                int32_t device, struct nrd_tensor **tensor);
+    struct nrd_status *(*allocate)(struct nrd_resource *resource, void *self, enum nrd_dtype dtype,
+                                   const int64_t *dims, uint32_t rank, enum nrd_memory memory,
+                                   int32_t device, struct nrd_tensor **tensor);
     // Whether that many bytes (or, when `blocks` is not 0, blocks) could be had now. NULL: always. Thread: any.
     bool (*available)(void *self, uint64_t bytes, uint64_t blocks);
     // Whether memory was given back that a GPU still uses, so that more will be there without anybody saying so. NULL: never.

@@ -11,7 +11,7 @@ struct watcher_class {
         marks; // `emitted` writes to messages: one that others hold too is copied first (its head, not its tensors)
     bool hop_times; // `received` and `emitted` want the time: a look at the clock for each
     // Before the first operator starts; the plan is fixed until `end`. An error keeps the run from beginning.
-    NRD_MUST_USE struct nrd_status *(*begin)(void *self, struct plan *plan);
+    struct nrd_status *(*begin)(void *self, struct plan *plan);
     void (*began)(void *self, struct nrd_compute *ctx, int64_t now);
     // `again`: it was received before, as a latest-value flow does. The queue's number among the operator's is flow - ctx->flows.
     void (*received)(void *self, struct nrd_compute *ctx, const struct plan_flow *flow,

@@ -254,6 +254,54 @@ static void memory_available_lets_a_source_wait_for_blocks(void **state)
     }
 }
 
+// Only keeps: whoever waits for memory has nobody but the allocator to tell it.
+static struct nrd_status *sink_keeps(struct nrd_compute *ctx, struct small_op *self)
+{
+    struct nrd_message *m;
+    while ((m = nrd_receive(ctx, 0)) != NULL) {
+        self->got++;
+        kept[kept_count++] = m;
+    }
+    return NULL;
+}
+
+static struct nrd_status *other_source_lets_one_go(struct nrd_compute *ctx, struct small_op *self)
+{
+    if (strcmp(nrd_operator_name(nrd_compute_operator(ctx)), "tx") == 0) {
+        return source_takes_a_block(ctx, self);
+    }
+    if (kept_count > 0) {
+        nrd_message_unref(kept[--kept_count]);
+    }
+    return NULL;
+}
+
+static void memory_available_is_told_when_a_block_comes_back(void **state)
+{
+    (void)state;
+    source_hook = other_source_lets_one_go;
+    sink_hook = sink_keeps;
+    struct nrd_app *app = make_app();
+    struct nrd_fragment *f = nrd_app_fragment(app);
+    add_resource(f, "ManualClock", "clock", NULL);
+    set_scheduler(f, "GreedyScheduler", "{clock: clock}");
+    pool_of_two = add_resource(f, "BlockMemoryPool", "pool",
+                               "{storage_type: 2, block_size: 64, num_blocks: 2}");
+    struct nrd_operator *tx = add_source(f, "tx", 10);
+    struct nrd_operator *rx = add(f, &sink_op, "rx", NULL);
+    struct nrd_operator *timer = add_source(f, "timer", 20);
+    flow(tx, rx);
+    flow(timer, add(f, &sink_op, "unused", NULL));
+    add_condition(timer, "PeriodicCondition", "{recess_period: 1s}");
+    add_condition(tx, "MemoryAvailableCondition", "{allocator: pool, min_bytes: 64}");
+    ok(nrd_app_run(app));
+    assert_int_equal(small(rx)->got, 10);
+    while (kept_count > 0) {
+        nrd_message_unref(kept[--kept_count]);
+    }
+    nrd_app_destroy(app);
+}
+
 static void block_pool_survives_each_failing_allocation(void **state)
 {
     (void)state;
@@ -387,6 +435,7 @@ int main(void)
         SMALL_TEST(allocator_without_a_gpu_refuses_device_memory_by_name),
         SMALL_TEST(allocator_without_a_gpu_takes_system_memory_for_pinned_and_says_so_once),
         SMALL_TEST(memory_available_lets_a_source_wait_for_blocks),
+        SMALL_TEST(memory_available_is_told_when_a_block_comes_back),
         SMALL_TEST(block_pool_survives_each_failing_allocation),
         MACHINE_TEST(allocator_of_the_fragment_has_memory_of_every_gpu),
         MACHINE_TEST(allocators_of_a_gpu_keep_their_limits),
