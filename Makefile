@@ -378,6 +378,7 @@ check-asan check-ubsan check-tsan: check-%:
 	@mkdir -p $(san_b)/lib/nereid
 	@ln -sfn $(abspath $(PLAIN))/venv $(san_b)/venv
 	@ln -sfn $(abspath $(PLAIN))/peer $(san_b)/peer
+	@ln -sfn $(abspath $(PLAIN))/peer-holoscan $(san_b)/peer-holoscan
 	@ln -sfn $(abspath $(PLAIN))/lib/nereid/onnxruntime $(san_b)/lib/nereid/onnxruntime
 	@ln -sfn $(abspath $(PLAIN))/lib/nereid/tensorflow $(san_b)/lib/nereid/tensorflow
 	@ln -sfn $(abspath $(PLAIN))/frameworks $(san_b)/frameworks

@@ -101,3 +101,16 @@ if [ ! -e "$dir/peer/python/numpy" ]; then
     "$dir/venv/bin/pip" install -q --disable-pip-version-check --no-deps --only-binary=:all: --target "$dir/peer/python" numpy==1.26.4 ||
         echo "no NumPy 1.26 for this Python: tests/api/test_wall_peer_backend.py will skip" >&2
 fi
+
+# Holoscan, which reads our recordings and writes some for us; without what it needs only on GPUs.
+wanted=$(sha256sum <"$here/frameworks/holoscan.txt" | cut -c1-16)
+if [ "${FRAMEWORKS:-}" != none ] && [ "$(cat "$dir/peer-holoscan/.made" 2>/dev/null)" != "$wanted" ]; then
+    echo "installing Holoscan to $dir/peer-holoscan (60 MB to download, 215 MB on disk)"
+    rm -rf "$dir/peer-holoscan"
+    "$python" -m venv "$dir/peer-holoscan"
+    if "$dir/peer-holoscan/bin/pip" install -q --disable-pip-version-check --no-deps --only-binary=:all: -r "$here/frameworks/holoscan.txt"; then
+        echo "$wanted" >"$dir/peer-holoscan/.made"
+    else
+        echo "no Holoscan for this Python: tests/conformance/test_recordings_vs_holoscan.py will skip" >&2
+    fi
+fi

@@ -285,8 +285,9 @@ static struct nrd_status *send_frame(struct nrd_compute *ctx, struct replayer *r
         r->frame.tensors[i] = NULL; // the message's now
     }
     r->frame.count = 0;
-    nrd_message_set_acquired(message, r->frame.acquired_ns >= 0 ? r->frame.acquired_ns
-                                                                : nrd_compute_now(ctx));
+    // A recording has the time or has it not; a video file's frames are acquired now.
+    nrd_message_set_acquired(message,
+                             r->path == NULL ? r->frame.acquired_ns : nrd_compute_now(ctx));
     enum nrd_code code = nrd_emit(ctx, 0, message);
     if (code != NRD_OK) {
         return nrd_compute_fail(ctx, code, "a frame could not be sent");
