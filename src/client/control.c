@@ -3,6 +3,7 @@
 #include "base/base64.h"
 #include "base/mem.h"
 #include "client/admin.h"
+#include "client/reply.h"
 #include "proto/grpc_service.pb-c.h"
 #include "proto/wire.h"
 
@@ -185,38 +186,42 @@ static struct nrd_status *put_settings(struct str *out, const char *settings,
 }
 
 // gRPC's {"settings":{"trace_rate":{"value":["1000"]},"log_info":{"bool_param":true}}} in HTTP's form.
-static struct nrd_status *flatten(struct str *json)
+static void write_flat(const struct json_node *settings, struct json_writer *w)
 {
-    struct arena arena;
-    arena_init(&arena, 0);
-    const struct json_node *root = NULL;
-    struct json_error error;
-    struct str flat = STR_INIT;
-    struct json_writer w;
-    json_begin(&w, &flat);
-    json_object_begin(&w);
-    const struct json_node *settings = NULL;
-    if (json_parse(&arena, str_slice(json), JSON_STRICT, &root, &error)) {
-        settings = json_get(root, "settings");
-    }
+    json_object_begin(w);
     const struct json_node *key = settings != NULL ? json_first(settings) : NULL;
     for (unsigned i = 0; settings != NULL && i < settings->count; i++) {
         const struct json_node *value = json_next(key);
         const struct json_node *inner =
             value->type == JSON_OBJECT && value->count > 0 ? json_next(json_first(value)) : value;
-        json_key_slice(&w, json_text(key));
+        json_key_slice(w, json_text(key));
         if (inner->type == JSON_ARRAY && inner->count == 1 &&
             !slice_is(json_text(key), "trace_level")) {
             inner = json_first(inner);
         }
-        json_write_node(&w, inner);
+        json_write_node(w, inner);
         key = json_next(value);
     }
-    json_object_end(&w);
+    json_object_end(w);
+}
+
+static struct nrd_status *flatten(struct str *json)
+{
+    struct arena arena;
+    arena_init(&arena, 0);
+    const struct json_node *root = NULL;
+    struct str flat = STR_INIT;
+    struct json_writer w;
+    json_begin(&w, &flat);
+    struct nrd_status *status = reply_parse(&arena, str_slice(json), &root);
+    if (status == NULL) {
+        write_flat(json_get(root, "settings"), &w);
+        status = str_status(&flat);
+    }
     arena_fini(&arena);
     str_fini(json);
     *json = flat;
-    return str_status(json);
+    return status;
 }
 
 static struct nrd_status *ask_settings(struct nrd_client *client, struct question *q,

@@ -2,6 +2,7 @@
 // Health, metadata, configuration, statistics, the repository's index: what is asked, and the structs that JSON answers become.
 #include "base/mem.h"
 #include "client/admin.h"
+#include "client/reply.h"
 #include "proto/grpc_service.pb-c.h"
 #include "proto/wire.h"
 #include "tensor/dtype.h"
@@ -26,20 +27,15 @@ static void box_free(struct box *box)
     mem_free(box);
 }
 
-static struct nrd_status *strange(struct nrd_client *client, const struct question *q)
-{
-    return status_new(NRD_INTERNAL, "%s: %s %s: malformed answer", str_cstr(&client->url.text),
-                      q->verb, str_cstr(&q->subject));
-}
-
 // A box and the parsed answer, which the box's strings do not borrow.
 static struct nrd_status *open_box(struct nrd_client *client, const struct question *q,
                                    struct arena *scratch, const struct json_node **root,
                                    struct box **out)
 {
-    struct json_error error;
-    if (!json_parse(scratch, str_slice(&q->json), JSON_NAN, root, &error)) {
-        return strange(client, q);
+    struct nrd_status *status = reply_parse(scratch, str_slice(&q->json), root);
+    if (status != NULL) {
+        return status_wrap(status, "%s: %s %s: ", str_cstr(&client->url.text), q->verb,
+                           str_cstr(&q->subject));
     }
     struct box *box = mem_calloc(1, sizeof(*box));
     if (box == NULL) {

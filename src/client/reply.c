@@ -2,8 +2,6 @@
 // See reply.h. Servers and gateways answer errors as they like: what is not the protocol's JSON is shown, but not all of it.
 #include "client/reply.h"
 
-#include "base/json.h"
-
 enum { TEXT_MAX = 300 };
 
 void reply_error_text(struct slice body, struct str *out)
@@ -28,4 +26,17 @@ void reply_error_text(struct slice body, struct str *out)
         }
     }
     arena_fini(&arena);
+}
+
+struct nrd_status *reply_parse(struct arena *arena, struct slice json,
+                               const struct json_node **root)
+{
+    struct json_error error;
+    if (json_parse(arena, json, JSON_NAN, root, &error)) {
+        return NULL;
+    }
+    return strcmp(error.reason, "Out of memory.") == 0
+               ? status_no_memory()
+               : status_new(NRD_INTERNAL, "malformed answer: JSON: %s at %zu", error.reason,
+                            error.offset);
 }

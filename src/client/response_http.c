@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The reply to an HTTP inference: a JSON head, then the binary tensors in the order of the outputs. Outputs that a server sends as
 // JSON all the same are turned into tensors.
-#include "base/json.h"
+#include "client/reply.h"
 #include "client/response.h"
 #include "tensor/shape.h"
 
@@ -244,7 +244,7 @@ struct nrd_status *response_read_http(struct nrd_client_call *call, struct nrd_c
     }
     struct slice rest = slice_make(reply.ptr + head.len, reply.len - head.len);
     const struct json_node *root = NULL;
-    NRD_TRY(json_parse_status(&r->arena, head, JSON_NAN, "response", &root));
+    NRD_TRY(reply_parse(&r->arena, head, &root));
     r->model = text_of(r, root, "model_name", "");
     r->version = text_of(r, root, "model_version", "");
     r->id = text_of(r, root, "id", "");

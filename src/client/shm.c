@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "client/admin.h"
+#include "client/reply.h"
 #include "proto/grpc_service.pb-c.h"
 #include "proto/wire.h"
 
@@ -78,16 +79,13 @@ static struct nrd_status *list_regions(struct str *json)
     struct arena arena;
     arena_init(&arena, 0);
     const struct json_node *root = NULL;
-    struct json_error error;
     struct str list = STR_INIT;
     struct json_writer w;
+    struct nrd_status *status = reply_parse(&arena, str_slice(json), &root);
+    const struct json_node *regions = status == NULL ? json_get(root, "regions") : NULL;
+    const struct json_node *key = regions != NULL ? json_first(regions) : NULL;
     json_begin(&w, &list);
     json_array_begin(&w);
-    const struct json_node *regions = NULL;
-    if (json_parse(&arena, str_slice(json), JSON_STRICT, &root, &error)) {
-        regions = json_get(root, "regions");
-    }
-    const struct json_node *key = regions != NULL ? json_first(regions) : NULL;
     for (unsigned i = 0; regions != NULL && i < regions->count; i++) {
         const struct json_node *value = json_next(key);
         json_write_node(&w, value);
@@ -97,7 +95,7 @@ static struct nrd_status *list_regions(struct str *json)
     arena_fini(&arena);
     str_fini(json);
     *json = list;
-    return str_status(json);
+    return status != NULL ? status : str_status(json);
 }
 
 static struct nrd_status *region_status(struct nrd_client *client, struct question *q, char **json)

@@ -95,9 +95,23 @@ static void codes_have_their_counterparts(void **state)
         assert_string_equal(code_name(rows[i].code), rows[i].name);
         assert_int_equal(code_http(rows[i].code), rows[i].http);
         assert_int_equal(code_grpc(rows[i].code), rows[i].grpc);
+        assert_int_equal(code_from_grpc(rows[i].grpc), rows[i].code);
     }
     assert_string_equal(code_name((enum nrd_code)99), "<invalid code>");
     assert_int_equal(code_http((enum nrd_code)99), 400);
+    static const struct {
+        int status;
+        enum nrd_code code;
+    } https[] = {{200, NRD_OK},          {204, NRD_OK},          {302, NRD_UNKNOWN},
+                 {400, NRD_INVALID_ARG}, {403, NRD_UNAVAILABLE}, {404, NRD_NOT_FOUND},
+                 {413, NRD_INVALID_ARG}, {499, NRD_CANCELLED},   {500, NRD_INTERNAL},
+                 {501, NRD_UNSUPPORTED}, {503, NRD_UNAVAILABLE}, {599, NRD_INTERNAL}};
+    for (unsigned i = 0; i < sizeof(https) / sizeof(https[0]); i++) {
+        assert_int_equal(code_from_http(https[i].status), https[i].code);
+    }
+    assert_int_equal(code_from_grpc(4), NRD_UNAVAILABLE);
+    assert_int_equal(code_from_grpc(9), NRD_INVALID_ARG);
+    assert_int_equal(code_from_grpc(99), NRD_UNKNOWN);
 }
 
 int main(void)

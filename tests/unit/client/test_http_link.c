@@ -2,6 +2,8 @@
 // HTTP calls against a server whose every byte the test writes: framing, dead and hostile connections, what is kept and repeated.
 #include "client_unit.h"
 
+#include <pthread.h>
+
 #include "base/mem.h"
 
 #define JSON                                                                                       \
@@ -330,6 +332,93 @@ static void callback_may_begin_calls_but_not_wait(void **state)
     close(fd);
 }
 
+// ---- a server of its own thread, for tests that do not know what will be asked ----------------------------------------
+
+static const char metadata_answer[] =
+    "HTTP/1.1 200 OK\r\nContent-Length: 127\r\n\r\n"
+    "{\"name\":\"m\",\"versions\":[\"1\"],\"platform\":\"p\",\"inputs\":[{\"name\":\"IN\","
+    "\"datatype\":\"FP32\",\"shape\":[4,-1]}],\"outputs\":[],\"more\":0}   ";
+
+static void serve_connection(int fd)
+{
+    char bytes[1024];
+    char seen[4096];
+    size_t filled = 0;
+    for (;;) {
+        ssize_t n = recv(fd, seen + filled, sizeof(seen) - filled, 0);
+        if (n <= 0) {
+            break;
+        }
+        filled += (size_t)n;
+        if (memmem(seen, filled, "GET ", 4) != NULL &&
+            memmem(seen, filled, "\r\n\r\n", 4) != NULL) {
+            filled = 0;
+            write_all(fd, metadata_answer, sizeof(metadata_answer) - 1);
+        } else if (memmem(seen, filled, END_OF_REQUEST, 2) != NULL) {
+            filled = 0;
+            write_all(fd, bytes, whole_answer(bytes, sizeof(bytes)));
+        }
+    }
+    close(fd);
+}
+
+static void *serve(void *arg)
+{
+    const struct fixture *f = arg;
+    for (int fd; (fd = accept(f->listener, NULL, NULL)) >= 0;) {
+        serve_connection(fd); // one after the other: the client of the test has one
+    }
+    return NULL;
+}
+
+static struct nrd_status *ask_both(struct fixture *f)
+{
+    char url[64];
+    struct nrd_client *client = NULL;
+    struct nrd_client_response *response = NULL;
+    struct nrd_client_model_metadata *metadata = NULL;
+    const struct nrd_client_options options = {.max_connections = 1};
+    snprintf(url, sizeof(url), "http://127.0.0.1:%d", f->port);
+    NRD_TRY(nrd_client_create(url, &options, &client));
+    struct nrd_status *status = nrd_client_infer(client, &unit_request, &response);
+    if (status == NULL) {
+        status = nrd_client_model_metadata(client, "m", NULL, &metadata);
+    }
+    if (status == NULL) {
+        assert_int_equal(metadata->inputs[0].shape[1], -1);
+    }
+    nrd_client_model_metadata_free(metadata);
+    nrd_client_response_free(response);
+    nrd_client_destroy(client);
+    return status;
+}
+
+static void any_allocation_may_fail(void **state)
+{
+    struct fixture *f = *state;
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, serve, f), 0);
+    assert_ok(ask_both(f));
+    unsigned failures = 0;
+    unsigned successes = 0;
+    for (uint64_t n = 1; n < 400 && successes < 3; n++) {
+        mem_fail_after(n);
+        struct nrd_status *status = ask_both(f);
+        mem_fail_after(0);
+        if (status != NULL) {
+            failures++;
+            assert_int_equal(status_code(status), NRD_UNAVAILABLE);
+            assert_non_null(strstr(status_text(status), "out of memory"));
+        } else {
+            successes++; // a failure that is made up for, or none was left
+        }
+        status_free(status);
+    }
+    assert_true(failures > 20);
+    shutdown(f->listener, SHUT_RDWR);
+    pthread_join(thread, NULL);
+}
+
 static void steady_state_allocates_nothing(void **state)
 {
     struct fixture *f = *state;
@@ -365,6 +454,7 @@ int main(void)
         TEST(destruction_ends_calls_under_way),
         TEST(handles_and_responses_outlive_their_client),
         TEST(callback_may_begin_calls_but_not_wait),
+        TEST(any_allocation_may_fail),
         TEST(steady_state_allocates_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

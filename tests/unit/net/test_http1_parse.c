@@ -128,6 +128,66 @@ static void head_parse_counts_headers(void **state)
     assert_int_equal(head.header_count, HTTP1_MAX_HEADERS);
 }
 
+static void response_parse_reads_status_and_framing(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *phrase;
+        unsigned status, minor;
+        bool keep_alive, chunked;
+        uint64_t length;
+    } cases[] = {
+        {"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n", "OK", 200, 1, true, false, 7},
+        {"HTTP/1.1 404 Not at all\r\nConnection: close\r\n\r\n", "Not at all", 404, 1, false, false,
+         0},
+        {"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n\r\n", "OK", 200, 0, true, false, 0},
+        {"HTTP/1.1 599 \r\nTransfer-Encoding: chunked\r\n\r\n", "", 599, 1, true, true, 0},
+        {"HTTP/1.1 200\r\n\r\n", "", 200, 1, true, false, 0},
+    };
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct http1_head head;
+        const char *reason = NULL;
+        assert_true(http1_response_parse(slice_of(cases[i].text), &head, &reason));
+        assert_int_equal(head.status, cases[i].status);
+        assert_true(slice_is(head.phrase, cases[i].phrase));
+        assert_int_equal(head.minor, cases[i].minor);
+        assert_int_equal(head.keep_alive, cases[i].keep_alive);
+        assert_int_equal(head.chunked, cases[i].chunked);
+        assert_int_equal(head.length, cases[i].length);
+    }
+}
+
+static void response_parse_refuses_what_is_none(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "",
+        "\r\n",
+        "HTTP/1.1\r\n\r\n",
+        "HTTP/1.1 2000 OK\r\n\r\n",
+        "HTTP/1.1 20 OK\r\n\r\n",
+        "HTTP/1.1 -20 OK\r\n\r\n",
+        "HTTP/1.1 099 OK\r\n\r\n",
+        "HTTP/1.2 200 OK\r\n\r\n",
+        "HTTP/2.0 200 OK\r\n\r\n",
+        "http/1.1 200 OK\r\n\r\n",
+        "HTTP/1.1 200 O\001K\r\n\r\n",
+        "HTTP/1.1 200 OK\n\n",
+        "HTTP/1.1 200 OK\r\nno header\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
+        "GET / HTTP/1.1\r\n\r\n",
+    };
+    for (unsigned i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        struct http1_head head;
+        const char *reason = NULL;
+        if (http1_response_parse(slice_of(texts[i]), &head, &reason) || reason == NULL) {
+            fail_msg("'%s' is taken", texts[i]);
+        }
+    }
+}
+
 static void head_length_finds_the_end_byte_by_byte(void **state)
 {
     (void)state;
@@ -221,6 +281,8 @@ int main(void)
         cmocka_unit_test(head_parse_reads_targets_and_connections),
         cmocka_unit_test(head_parse_refuses_what_two_parties_could_read_differently),
         cmocka_unit_test(head_parse_counts_headers),
+        cmocka_unit_test(response_parse_reads_status_and_framing),
+        cmocka_unit_test(response_parse_refuses_what_is_none),
         cmocka_unit_test(head_length_finds_the_end_byte_by_byte),
         cmocka_unit_test(chunked_decodes_whatever_the_pieces),
         cmocka_unit_test(chunked_refuses_what_is_malformed),
