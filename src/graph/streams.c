@@ -112,8 +112,7 @@ static struct nrd_status *streams_of(struct nrd_operator *op, struct operator_st
     return NULL;
 }
 
-static struct nrd_status *operator_stream(struct nrd_operator *op, int32_t device,
-                                          struct gpu_stream **stream)
+struct nrd_status *streams_get(struct nrd_operator *op, int32_t device, struct gpu_stream **stream)
 {
     struct operator_streams *s;
     NRD_TRY(streams_of(op, &s));
@@ -128,7 +127,7 @@ static struct nrd_status *operator_stream(struct nrd_operator *op, int32_t devic
 struct nrd_status *nrd_compute_stream(struct nrd_compute *ctx, int32_t device, void **stream)
 {
     struct gpu_stream *found = NULL;
-    NRD_TRY(operator_stream(ctx->op, device, &found));
+    NRD_TRY(streams_get(ctx->op, device, &found));
     *stream = gpu_stream_handle(found);
     return NULL;
 }

@@ -14,13 +14,17 @@
 
 struct tensor_buffer;
 
+// The operator's own stream on a GPU as src/gpu has it, made at the first call; what nrd_compute_stream() gives the handle of.
+// Borrowed. NRD_UNAVAILABLE where there is no such GPU. Thread: the operator's.
+struct gpu_stream;
+NRD_MUST_USE struct nrd_status *streams_get(struct nrd_operator *op, int32_t device,
+                                            struct gpu_stream **stream);
 // After a compute, before what it emitted is sent: what the operator's streams have to do counts as a use of the tensors that it
 // waited for. `sends`: the compute succeeded, and GPU tensors of its staged messages get their streams' event.
 // Thread: the operator's.
 NRD_MUST_USE struct nrd_status *streams_end(struct nrd_compute *ctx, bool sends);
 // Gives the operator `stream` (borrowed) for a GPU, while that is captured: what it allocates and waits for is held until
 // streams_destroy(), and no events are recorded. Thread: owner.
-struct gpu_stream;
 NRD_MUST_USE struct nrd_status *streams_capture(struct nrd_operator *op, int32_t device,
                                                 struct gpu_stream *stream);
 // With the operator, or after a capture. NULL-safe. Thread: owner.

@@ -127,7 +127,7 @@ static struct nrd_status *compute(struct nrd_compute *ctx, void *self)
     struct pixel_run run;
     struct nrd_status *status = nrd_message_find_tensor(message, b->in_tensor_name, &tensor);
     if (status == NULL) {
-        status = pixels_begin(&b->place, ctx, tensor, &run);
+        status = pixels_begin(&b->place, ctx, tensor, true, &run);
     }
     if (status == NULL) {
         status = demosaic(b, &run, &out);

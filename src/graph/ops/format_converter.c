@@ -352,7 +352,7 @@ static struct nrd_status *read_input(struct job *job)
     return NULL;
 }
 
-// One pixel of the letterbox, for the host; a GPU's functions fill by themselves later.
+// One pixel of the letterbox.
 static void fill_pixel(const struct format_converter *f, enum nrd_dtype dtype, void *pixel)
 {
     double v = f->letterbox_value < 0.0 && dtype != NRD_DTYPE_F32 ? 0.0 : f->letterbox_value;
@@ -365,6 +365,20 @@ static void fill_pixel(const struct format_converter *f, enum nrd_dtype dtype, v
             ((float *)pixel)[c] = (float)v;
         }
     }
+}
+
+// On a GPU all of the frame is filled, which gpu_can() has seen to be one byte.
+static struct nrd_status *fill_letterbox(struct job *job, const struct image *to,
+                                         struct image_rect rect)
+{
+    float pixel[IMAGE_CHANNELS_MAX];
+    fill_pixel(job->f, to->dtype, pixel);
+    if (job->run.device->memory == NRD_MEMORY_GPU) {
+        return job->run.device->fill(&job->run, to->data, *(const uint8_t *)pixel,
+                                     to->stride * to->height);
+    }
+    image_fill_around(to, rect, pixel);
+    return NULL;
 }
 
 static struct nrd_status *resize(struct job *job)
@@ -380,9 +394,11 @@ static struct nrd_status *resize(struct job *job)
     NRD_TRY(new_picture(job, width, height, from.channels, from.dtype, &tensor, &to));
     if (f->fit == FIT_LETTERBOX) {
         rect = image_fit(from.width, from.height, width, height);
-        float pixel[IMAGE_CHANNELS_MAX];
-        fill_pixel(f, from.dtype, pixel);
-        image_fill_around(&to, rect, pixel);
+        struct nrd_status *filled = fill_letterbox(job, &to, rect);
+        if (filled != NULL) {
+            nrd_tensor_unref(tensor);
+            return filled;
+        }
     }
     struct image part = image_part(&to, rect.x, rect.y, rect.width, rect.height);
     struct image_resize_options options = {
@@ -515,6 +531,15 @@ static struct nrd_status *convert(struct job *job, struct nrd_tensor **out)
     return write_output(job, out);
 }
 
+// What there are no kernels for: some filters, letterboxes of more than one byte value, grey from colour.
+static bool gpu_can(const struct format_converter *f)
+{
+    bool resizes = f->resize_width > 0;
+    bool plain = f->letterbox_value == 0.0 || (f->from != NULL && f->from->dtype == NRD_DTYPE_U8);
+    return (!resizes || pixel_gpu_resizes(f->mode, f->antialias)) &&
+           (!resizes || f->fit == FIT_STRETCH || plain) && f->to->channels != 1;
+}
+
 static struct nrd_status *compute(struct nrd_compute *ctx, void *self)
 {
     struct format_converter *f = self;
@@ -523,7 +548,7 @@ static struct nrd_status *compute(struct nrd_compute *ctx, void *self)
     struct job job = {.f = f};
     struct nrd_status *status = nrd_message_find_tensor(message, f->in_tensor_name, &tensor);
     if (status == NULL) {
-        status = pixels_begin(&f->place, ctx, tensor, &job.run);
+        status = pixels_begin(&f->place, ctx, tensor, gpu_can(f), &job.run);
     }
     if (status == NULL) {
         status = convert(&job, &out);

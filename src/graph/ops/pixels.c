@@ -2,6 +2,7 @@
 #include "graph/ops/pixels.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "base/status.h"
 
@@ -80,6 +81,13 @@ static struct nrd_status *host_threshold(struct pixel_run *run, const struct ima
     return NULL;
 }
 
+static struct nrd_status *host_fill(struct pixel_run *run, void *data, uint8_t value, size_t size)
+{
+    (void)run;
+    memset(data, value, size);
+    return NULL;
+}
+
 const struct pixel_device pixel_host = {
     .name = "host",
     .memory = NRD_MEMORY_CPU,
@@ -91,6 +99,7 @@ const struct pixel_device pixel_host = {
     .demosaic = host_demosaic,
     .argmax = host_argmax,
     .threshold = host_threshold,
+    .fill = host_fill,
 };
 
 // ---- where a tensor is ----------------------------------------------------------------------------------------------
@@ -102,17 +111,21 @@ struct nrd_status *pixels_on_host(struct pixel_place *place, struct nrd_compute 
         *host = nrd_tensor_ref(tensor);
         return NULL;
     }
-    (void)place;
-    (void)ctx;
-    return status_new(NRD_UNSUPPORTED,
-                      "a tensor on GPU %d cannot be brought to the host: not built yet",
-                      (int)tensor->device);
+    if (!place->logged) {
+        place->logged = true;
+        nrd_operator_log(nrd_compute_operator(ctx), NRD_LOG_INFO,
+                         "its tensors are copied from GPU %d to the host", (int)tensor->device);
+    }
+    return pixels_copy_to_host(ctx, tensor, host);
 }
 
 struct nrd_status *pixels_begin(struct pixel_place *place, struct nrd_compute *ctx,
-                                struct nrd_tensor *tensor, struct pixel_run *run)
+                                struct nrd_tensor *tensor, bool gpu, struct pixel_run *run)
 {
     *run = (struct pixel_run){.ctx = ctx, .device = &pixel_host};
+    if (gpu && tensor->memory == NRD_MEMORY_GPU) {
+        return pixels_begin_gpu(ctx, tensor, run);
+    }
     return pixels_on_host(place, ctx, tensor, &run->tensor);
 }
 

@@ -15,6 +15,7 @@
 #include "image/yuv.h"
 #include "nereid/operator.h"
 
+struct gpu_stream;
 struct pixel_run;
 
 // Each call may return before the work is done: it is in the order of the run's stream. Errors name what the device cannot do.
@@ -41,15 +42,20 @@ struct pixel_device {
                                  uint8_t *to);
     struct nrd_status *(*threshold)(struct pixel_run *run, const struct image_scores *scores,
                                     float threshold, uint8_t *to);
+    // All bytes of memory without gaps to one value.
+    struct nrd_status *(*fill)(struct pixel_run *run, void *data, uint8_t value, size_t size);
 };
-extern const struct pixel_device pixel_host;
+extern const struct pixel_device pixel_host; // pixels.c
+extern const struct pixel_device
+    pixel_gpu; // pixels_gpu.c; what it lacks, pixel_gpu_resizes() and the operators say
+bool pixel_gpu_resizes(enum image_resize_mode mode, bool antialias);
 
 // One compute's work on one tensor.
 struct pixel_run {
     struct nrd_compute *ctx;
     const struct pixel_device *device;
     struct nrd_tensor *tensor; // shared with the message, or a copy on the host
-    void *stream;              // of a GPU
+    struct gpu_stream *stream; // of a GPU
     int32_t ordinal;           // of the GPU
 };
 
@@ -58,9 +64,15 @@ struct pixel_place {
     bool logged;
 };
 
-// Returns owned: pixels_end(). Thread: the operator's.
+// `gpu`: whether the work could be done where a tensor on a GPU lies. Returns owned: pixels_end(). Thread: the operator's.
 NRD_MUST_USE struct nrd_status *pixels_begin(struct pixel_place *place, struct nrd_compute *ctx,
-                                             struct nrd_tensor *tensor, struct pixel_run *run);
+                                             struct nrd_tensor *tensor, bool gpu,
+                                             struct pixel_run *run);
+// The part of pixels_begin() and of pixels_on_host() that is about GPUs; in pixels_gpu.c.
+NRD_MUST_USE struct nrd_status *pixels_begin_gpu(struct nrd_compute *ctx, struct nrd_tensor *tensor,
+                                                 struct pixel_run *run);
+NRD_MUST_USE struct nrd_status *
+pixels_copy_to_host(struct nrd_compute *ctx, struct nrd_tensor *tensor, struct nrd_tensor **host);
 void pixels_end(struct pixel_run *run);
 // A tensor where the run works, from `allocator` (NULL: the default one). Returns owned.
 NRD_MUST_USE struct nrd_status *pixels_allocate(struct pixel_run *run,

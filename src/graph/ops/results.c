@@ -102,6 +102,30 @@ static int64_t channels_of(const int64_t *dims, bool *first)
     return ok && channels <= CHANNELS_MAX ? channels : 0;
 }
 
+// Three channels may be a picture's: numbers of 0 to 1 that do not add up to 1 at each of some pixels. `first`: they are planes.
+static bool is_picture(const struct nrd_tensor *t, const int64_t *dims, bool first)
+{
+    const float *v = t->data;
+    size_t pixels = (size_t)(first ? dims[1] * dims[2] : dims[0] * dims[1]);
+    size_t step = pixels / 64 + 1;
+    bool sums_are_1 = true;
+    if ((first ? dims[0] : dims[2]) != 3) {
+        return false;
+    }
+    for (size_t i = 0; i < pixels; i += step) {
+        double sum = 0.0;
+        for (size_t c = 0; c < 3; c++) {
+            float x = v[first ? c * pixels + i : 3 * i + c];
+            if (!(x >= 0.0f && x <= 1.0f)) {
+                return false;
+            }
+            sum += (double)x;
+        }
+        sums_are_1 = sums_are_1 && fabs(sum - 1.0) < 0.01;
+    }
+    return !sums_are_1;
+}
+
 enum result_kind result_guess(const struct nrd_tensor *t)
 {
     if (t->dtype == NRD_DTYPE_BYTES) {
@@ -111,7 +135,11 @@ enum result_kind result_guess(const struct nrd_tensor *t)
     bool first;
     if (t->dtype == NRD_DTYPE_U8 || t->dtype == NRD_DTYPE_F32) {
         if ((v.rank == 3 || v.rank == 4) && channels_of(v.dims + v.rank - 3, &first) > 0) {
-            bool one = channels_of(v.dims + v.rank - 3, &first) == 1;
+            const int64_t *dims = v.dims + v.rank - 3;
+            bool one = channels_of(dims, &first) == 1;
+            if (t->dtype == NRD_DTYPE_F32 && is_picture(t, dims, first)) {
+                return RESULT_OTHER;
+            }
             return (t->dtype == NRD_DTYPE_U8) == one ? RESULT_SEGMENTATION : RESULT_OTHER;
         }
         if (t->dtype == NRD_DTYPE_U8 && v.rank == 2 && v.dims[0] >= SIDE_MIN &&

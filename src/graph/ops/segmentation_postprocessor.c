@@ -135,7 +135,7 @@ static struct nrd_status *compute(struct nrd_compute *ctx, void *self)
         status = nrd_message_find_tensor(message, s->in_tensor_name, &tensor);
     }
     if (status == NULL) {
-        status = pixels_begin(&s->place, ctx, tensor, &run);
+        status = pixels_begin(&s->place, ctx, tensor, true, &run);
     }
     if (status == NULL) {
         status = make_map(s, &run, &out);

@@ -100,6 +100,23 @@ static void batches_and_texts_and_other_types_are_said(void **state)
     unit_forget();
 }
 
+static void pictures_are_not_taken_for_classes(void **state)
+{
+    (void)state;
+    struct nrd_tensor *planes = unit_give("planes", NRD_DTYPE_F32, 1, 3, 16, 16);
+    struct nrd_tensor *packed = unit_give("packed", NRD_DTYPE_F32, 16, 16, 3);
+    for (int i = 0; i < 3 * 16 * 16; i++) {
+        ((float *)planes->data)[i] = (float)i / 800.0f;
+        ((float *)packed->data)[i] = (float)i / 800.0f;
+    }
+    unit_give("bytes", NRD_DTYPE_U8, 16, 16, 3);
+    const char *text = report("summary: false");
+    assert_non_null(strstr(text, "planes: FP32 [1,3,16,16], norm"));
+    assert_non_null(strstr(text, "packed: FP32 [16,16,3], norm"));
+    assert_non_null(strstr(text, "bytes: UINT8 [16,16,3], norm 0"));
+    unit_forget();
+}
+
 static void sink_refuses_by_name(void **state)
 {
     (void)state;
@@ -131,6 +148,7 @@ int main(void)
         cmocka_unit_test(lines_are_rare_and_the_summary_counts_all),
         cmocka_unit_test(json_lines_say_the_same),
         cmocka_unit_test(batches_and_texts_and_other_types_are_said),
+        cmocka_unit_test(pictures_are_not_taken_for_classes),
         cmocka_unit_test(sink_refuses_by_name),
     };
     return cmocka_run_group_tests(tests, make_file, remove_file);
