@@ -45,6 +45,8 @@ struct nrd_condition {
 const struct condition_type *condition_type_find(const char *name);
 // What the operator's asynchronous state (every operator has one, READY at first) says. Remembers what it saw for async_executed().
 enum nrd_condition_state async_check(struct nrd_compute *exec);
+// Whether that look saw an event that has come.
+bool async_has_come(const struct nrd_compute *exec);
 void async_executed(struct nrd_compute *exec);
 // What a condition waits for, for people: "a message on input 'in'". Appends.
 void condition_describe(const struct nrd_condition *c, struct str *out);

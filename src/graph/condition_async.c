@@ -27,6 +27,11 @@ enum nrd_condition_state async_check(struct nrd_compute *exec)
     return NRD_CONDITION_NEVER;
 }
 
+bool async_has_come(const struct nrd_compute *exec)
+{
+    return (exec->async_seen & ASYNC_MASK) == NRD_ASYNC_EVENT_DONE;
+}
+
 void async_executed(struct nrd_compute *exec)
 {
     uint64_t word = exec->async_seen;

@@ -216,6 +216,7 @@ static struct nrd_status *bind_condition(struct plan *plan, struct nrd_compute *
         }
     }
     exec->is_timed |= c->type->is_timed;
+    exec->has_own_condition |= c->type->looks_at_all;
     if (c->any == NULL) {
         exec->conditions[exec->condition_count++] = c;
     }

@@ -82,8 +82,9 @@ struct nrd_compute {
     uint32_t input_count, output_count; // with the implicit ones, which are the last
     struct plan_flow *flows;            // of all inputs, in order
     uint32_t flow_count;
-    bool is_source; // ends when the run is asked to stop: nothing feeds it
-    bool is_timed;  // a condition needs the time
+    bool is_source;         // ends when the run is asked to stop: nothing feeds it
+    bool is_timed;          // a condition needs the time
+    bool has_own_condition; // one of the caller\'s, which knows what the operator waits for
     bool metadata_on;
     struct plan_input *exec_input; // the implicit ports of control; NULL: none
     struct plan_output *exec_output;

@@ -59,6 +59,12 @@ static size_t widest(const struct graph_list *ports)
     return width;
 }
 
+// Its type, but for those of the caller's, which only have a name.
+static const char *condition_title(const struct nrd_condition *condition)
+{
+    return condition->type->looks_at_all ? condition->name : condition->type->name;
+}
+
 static void measure(const struct nrd_operator *op, struct layout_node *node)
 {
     size_t inputs = shown_ports(&op->inputs);
@@ -68,7 +74,7 @@ static void measure(const struct nrd_operator *op, struct layout_node *node)
     size_t ports = widest(&op->inputs) + widest(&op->outputs) + 5;
     for (uint32_t i = 0; i < op->conditions.count; i++) {
         const struct nrd_condition *condition = op->conditions.items[i];
-        size_t length = strlen(condition->type->name) + 2;
+        size_t length = strlen(condition_title(condition)) + 2;
         letters = length > letters ? length : letters;
     }
     letters = ports > letters ? ports : letters;
@@ -221,7 +227,7 @@ static void draw_box(struct drawing *d, size_t node)
     double y = box->y + HEAD + (double)(inputs > outputs ? inputs : outputs) * ROW;
     for (uint32_t i = 0; i < op->conditions.count; i++, y += ROW) {
         const struct nrd_condition *condition = op->conditions.items[i];
-        put_text(d, box->x + 10, y + ROW / 2.0 + 4, "condition", condition->type->name);
+        put_text(d, box->x + 10, y + ROW / 2.0 + 4, "condition", condition_title(condition));
     }
     for (uint32_t i = 0; i < op->inputs.count; i++) {
         draw_port(d, node, op->inputs.items[i]);

@@ -72,9 +72,14 @@ enum nrd_condition_state exec_look(struct nrd_compute *exec, int64_t *target)
     if (exec->is_source) {
         return NRD_CONDITION_NEVER;
     }
-    // What is on its way is still delivered, but nothing runs for the sake of time alone.
+    // What is on its way is still delivered, and so is what an operator has asked for elsewhere (a model's answers): an event that is
+    // outstanding is waited for, and one that has come lets its operator run. But nothing runs for the sake of time alone.
     enum nrd_condition_state state = look_at_all(exec, target);
-    return state != NRD_CONDITION_NEVER && !has_messages(exec) ? NRD_CONDITION_WAIT : state;
+    if (state == NRD_CONDITION_NEVER || state == NRD_CONDITION_WAIT_EVENT || has_messages(exec)) {
+        return state;
+    }
+    bool answered = exec->has_own_condition || async_has_come(exec);
+    return state == NRD_CONDITION_READY && answered ? state : NRD_CONDITION_WAIT;
 }
 
 // ---- one record ----
