@@ -67,10 +67,33 @@ extern "C" __global__ void nereid_softmax(const kernel_classes p)
     }
 }
 
+__device__ static inline float sigmoid(float v)
+{
+    return __fdividef(1.0f,
+                      1.0f + __expf(-v)); // both far below 1e-6 where the result is not 0 or 1
+}
+
 extern "C" __global__ void nereid_sigmoid(const kernel_classes p)
 {
-    unsigned long long i = pixel_at();
-    if (i < p.pixels) {
-        p.floats[i] = 1.0f / (1.0f + expf(-p.scores[i]));
+    unsigned long long i = pixel_at() * GROUP;
+    if (i >= p.pixels) {
+        return;
+    }
+    const float *from = p.scores + i;
+    float *to = p.floats + i;
+    bool whole = i + GROUP <= p.pixels;
+    if (whole &&
+        ((reinterpret_cast<unsigned long long>(from) | reinterpret_cast<unsigned long long>(to)) &
+         15) == 0) {
+        float4 v = *reinterpret_cast<const float4 *>(from);
+        v.x = sigmoid(v.x);
+        v.y = sigmoid(v.y);
+        v.z = sigmoid(v.z);
+        v.w = sigmoid(v.w);
+        *reinterpret_cast<float4 *>(to) = v;
+        return;
+    }
+    for (unsigned j = 0; j < GROUP && i + j < p.pixels; j++) {
+        to[j] = sigmoid(from[j]);
     }
 }

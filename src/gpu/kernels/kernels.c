@@ -308,6 +308,12 @@ struct nrd_status *gpu_kernel_convert_launch(const struct gpu_convert *params,
                           params->to.width, params->to.height);
     }
     set_scale(&k, params);
+    k.flat = same && !params->planar && params->to.channels >= 3 &&
+             params->to.dtype == NRD_DTYPE_F32 && params->to.width <= UINT32_MAX / 4;
+    if (k.flat) {
+        return launch(stream, (enum kernel)(KERNEL_convert_u8_u8 + (int)unit),
+                      groups(params->to.width * params->to.channels), params->to.height, &k);
+    }
     if (same) {
         return launch(stream, (enum kernel)(KERNEL_convert_u8_u8 + (int)unit),
                       groups(params->to.width), params->to.height, &k);
@@ -486,7 +492,8 @@ struct nrd_status *gpu_kernel_classes_launch(const struct gpu_classes *params,
         k.pixels = pixels * params->channels;
         break;
     }
-    return launch(stream, kernel, k.pixels, 1, &k);
+    uint64_t threads = kernel == KERNEL_sigmoid ? (k.pixels + GROUP - 1) / GROUP : k.pixels;
+    return launch(stream, kernel, threads, 1, &k);
 }
 
 struct nrd_status *gpu_kernel_blend_launch(const struct gpu_blend *params,

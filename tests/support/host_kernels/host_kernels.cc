@@ -33,6 +33,11 @@ static inline float __fmul_rn(float a, float b)
 {
     return a * b;
 }
+static inline float __fdividef(float a, float b)
+{
+    return a / b;
+}
+#define __expf expf // the C library has one of that name, of its own
 static inline float __int_as_float(int bits)
 {
     float value;
