@@ -348,6 +348,7 @@ static const char
                                                                                               "a") ","
                                                                                                    "\"source\":" TEXT
                                                                                                    ",\"source_parameters\":{\"type\":\"object\"},"
+                                                                                                   "\"report_parameters\":{\"type\":\"object\"},"
                                                                                                    "\"gxf_application\":{\"type\":\"array\",\"items\":" REF(
                                                                                                        "graph") "}}";
 

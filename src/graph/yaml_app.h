@@ -60,6 +60,10 @@ struct nrd_value *yaml_parameters(const struct nrd_value *entry, const char *con
 // Sets the keys of `from` in `to`.
 NRD_MUST_USE struct nrd_status *yaml_overlay(struct nrd_value *to, const struct nrd_value *from);
 
+// `--set operator.parameter=value` of this operator (with its fragment's or instance's name before it), into its parameters.
+NRD_MUST_USE struct nrd_status *yaml_overlay_sets(struct yaml_loader *l,
+                                                  const struct yaml_scope *scope, const char *name,
+                                                  struct nrd_value *params);
 // Adds one operator with parameters from its group, its entry, its instance and the caller's options; NULL: findings were added.
 struct nrd_operator *yaml_add_operator(struct yaml_loader *l, struct yaml_scope *scope,
                                        const char *name, const struct nrd_value *entry);

@@ -177,9 +177,8 @@ static struct nrd_status *overlay_group(struct yaml_loader *l, struct nrd_value 
     return value_add(params, key, at->position, nrd_value_copy(at));
 }
 
-// `--set operator.parameter=value` of this operator (with its fragment's or instance's name before it).
-static struct nrd_status *overlay_sets(struct yaml_loader *l, const struct yaml_scope *scope,
-                                       const char *name, struct nrd_value *params)
+struct nrd_status *yaml_overlay_sets(struct yaml_loader *l, const struct yaml_scope *scope,
+                                     const char *name, struct nrd_value *params)
 {
     const struct nrd_value *sets = nrd_value_get(l->options, "set");
     for (size_t i = 0; i < nrd_value_count(sets); i++) {
@@ -222,7 +221,7 @@ static struct nrd_status *gather_parameters(struct yaml_loader *l, const struct 
     }
     NRD_TRY(yaml_overlay(params, own));
     NRD_TRY(yaml_overlay(params, nrd_value_get(scope->overrides, name)));
-    return overlay_sets(l, scope, name, params);
+    return yaml_overlay_sets(l, scope, name, params);
 }
 
 // `metadata: false`, `metadata: update`, or {enabled, policy}.

@@ -9,6 +9,7 @@
 // Each input without a flow is fed by one source (the caller's `source`, else the file's, else HOLOSCAN_INPUT_PATH, else the example
 // pictures, else a pattern), each output without one is reported. The log says so. Start at yaml_complete_seed().
 #include <dlfcn.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -172,10 +173,13 @@ static char *example_pictures(void)
         struct str path = STR_INIT;
         str_append(&path, self.dli_fname, (size_t)(path_base(self.dli_fname) - self.dli_fname));
         str_append_cstr(&path, folders[i]);
-        if (!path.failed && file_is_dir(str_cstr(&path))) {
-            return str_take(&path);
-        }
+        char real[PATH_MAX];
+        bool found =
+            !path.failed && file_is_dir(str_cstr(&path)) && realpath(str_cstr(&path), real) != NULL;
         str_fini(&path);
+        if (found) {
+            return mem_strdup(real);
+        }
     }
     return NULL;
 }
@@ -216,6 +220,9 @@ static struct nrd_operator *add_source(struct yaml_loader *l)
         status = yaml_overlay(s.params, nrd_value_get(l->root, "source_parameters"));
     }
     if (status == NULL) {
+        status = yaml_overlay_sets(l, &l->first, "source", s.params);
+    }
+    if (status == NULL) {
         status = nrd_add_operator(l->first.fragment, s.type, "source", s.params, &op);
     }
     if (status == NULL) {
@@ -242,19 +249,28 @@ static bool flows(const struct yaml_loader *l, const struct nrd_operator *op, co
     return map_has(&l->first.flowing, slice_of(key));
 }
 
-// A report for one output. Labels of the classes are the model's, where the operator hands them on.
+// A report for one output, with `report_parameters:` of the root (names of classes, for one).
 static void report(struct yaml_loader *l, struct nrd_operator *op, const struct nrd_port *port,
                    const struct nrd_value *at)
 {
     char name[300];
     struct nrd_operator *sink = NULL;
+    struct nrd_value *params = nrd_value_map();
     snprintf(name, sizeof name, "%s_report", nrd_operator_name(op));
     struct nrd_status *status =
-        nrd_add_operator(l->first.fragment, "ReportSinkOp", name, NULL, &sink);
+        params == NULL ? status_no_memory()
+                       : yaml_overlay(params, nrd_value_get(l->root, "report_parameters"));
+    if (status == NULL) {
+        status = yaml_overlay_sets(l, &l->first, name, params);
+    }
+    if (status == NULL) {
+        status = nrd_add_operator(l->first.fragment, "ReportSinkOp", name, params, &sink);
+    }
     if (status == NULL) {
         status = nrd_add_flow(op, port->name, sink, "", NULL);
     }
     yaml_find(l, at, status);
+    nrd_value_free(params);
 }
 
 static void complete(struct yaml_loader *l, struct nrd_operator **source,

@@ -15,7 +15,7 @@ import jsonschema
 import pytest
 import yaml
 
-from servers import PREFIX
+from servers import PREFIX, Server
 
 NEREID = str(PREFIX / "bin/nereid")
 HOLOSCAN = str(PREFIX / "bin/holoscan")
@@ -152,6 +152,64 @@ def test_run_says_which_operator_failed(app, extension):
     assert code == 1
     assert "operator 'bad'" in err and "the sensor is gone" in err
     assert err.startswith(f"{path}:2:18: ")
+
+
+# ---- the seed's file ------------------------------------------------------------------------------------------------
+
+SEED = ROOT / "examples/multi_gpu_triton/holoscan_multi_gpu.yaml"
+OUTPUTS = {"resnet_model": "kind_probabilities", "densenet_model": "finish_probabilities"}
+
+
+@pytest.fixture(scope="module")
+def models_server():
+    with Server("nereid", ROOT / "models", "--gpu-fallback=cpu") as server:
+        yield server
+
+
+@pytest.fixture
+def seed(app, models_server):
+    """The file word for word, but for the port, which is 8000 there."""
+    return app(SEED.read_text().replace("localhost:8000", models_server.http_url))
+
+
+def test_seed_asks_three_models_about_each_picture(seed):
+    reports = [f"{m}_inference_report" for m in ("unet", "resnet", "densenet")]
+    sets = [f"--set={r}.{p}" for r in reports for p in ("format=json", "interval=0", "summary=false")]
+    code, out, err = run("--config", seed, "--quiet", "--source", ROOT / "examples/pictures", *sets, program=HOLOSCAN)
+    assert code == 0, err
+    assert "PictureSourceOp" in err and "ReportSinkOp" in err
+    expected = {p["file"]: p["answers"] for p in json.loads((ROOT / "examples/pictures/expected.json").read_text())["pictures"]}
+    answers = [json.loads(line) for line in out.splitlines()]
+    assert len(answers) == 3 * len(expected)
+    for answer in answers:
+        one = expected[pathlib.Path(answer["file"]).name]
+        for model, output in OUTPUTS.items():
+            if output in answer["tensors"]:
+                best = answer["tensors"][output][0]["classes"][0]
+                assert best["class"] == one[model]["index"] and abs(best["score"] - one[model]["score"]) < 0.02
+        for region in answer["tensors"].get("region_probabilities", [{"classes": []}])[0]["classes"]:
+            shares = list(one["unet_model"]["shares"].values())
+            assert abs(region["share"] - shares[region["class"]]) < 0.02
+
+
+def test_seed_takes_a_pattern_and_a_duration(seed):
+    code, out, err = run("--config", seed, "--source", "pattern", "--duration", "500ms", program=HOLOSCAN)
+    assert code == 0, err
+    table = rows(out)
+    for name in ("unet", "resnet", "densenet"):
+        assert table[f"{name}_inference"][2] == table[f"{name}_inference"][3] == table[f"{name}_inference_report"][2] == table["source"][3]
+
+
+@pytest.mark.parametrize("arguments, text", [
+    (["--source", "/nonexistent"], "source '/nonexistent': there is no such file or directory"),
+    (["--set", "unet_inference.model_name=absent"], "absent"),
+    (["--set", "unet_inference.server_url=localhost:1"], "cannot connect"),
+    (["--set", "unet_inference.timeout=soon"], "'soon' is not a duration"),
+])
+def test_seed_says_what_is_absent(seed, arguments, text):
+    code, out, err = run("--config", seed, "--log-level=OFF", *arguments, program=HOLOSCAN)
+    assert code == 1 and out == ""
+    assert text in err and "unet_inference" in err or "source" in err
 
 
 # ---- signals --------------------------------------------------------------------------------------------------------
