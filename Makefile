@@ -158,7 +158,13 @@ nereid_map := packaging/libnereid.map
 
 .PHONY: program library backends core
 core: $(core_so)
-library: $(nereid_so)
+library: $(nereid_so) $(B)/lib/cmake/nereid/nereid-config.cmake
+# So that programs can be built against the build folder as against an installed one.
+$(B)/lib/cmake/nereid/nereid-config.cmake: packaging/nereid-config.cmake.in packaging/nereid.pc.in packaging/tritonserver.pc.in
+	@mkdir -p $(@D) $(B)/lib/pkgconfig
+	@ln -sfn $(abspath include) $(B)/include
+	@for p in tritonserver nereid; do sed 's|@VERSION@|$(VERSION)|' packaging/$$p.pc.in > $(B)/lib/pkgconfig/$$p.pc; done
+	@sed 's|@VERSION@|$(VERSION)|' packaging/nereid-config.cmake.in > $@
 program: $(program) $(B)/bin/tritonserver $(B)/bin/holoscan
 backends: $(foreach b,$(backend_names),$(call backend_so,$(b)))
 	$(if $(has_torch),,@echo "  --    backends/pytorch is not built: no libtorch (Debian's libtorch-dev, or TORCH=DIR)")
@@ -430,8 +436,8 @@ install: all
 	install -m 644 examples/pictures/*.png $(DESTDIR)$(PREFIX)/share/nereid/pictures/
 	if [ -d $(B)/lib/nereid/onnxruntime ]; then \
 	  install -D -m 755 $(B)/lib/nereid/onnxruntime/libonnxruntime.so.1 $(DESTDIR)$(PREFIX)/lib/nereid/onnxruntime/libonnxruntime.so.1; fi
-	for p in tritonserver nereid; do sed 's|@VERSION@|$(VERSION)|' packaging/$$p.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/$$p.pc; done
-	sed 's|@VERSION@|$(VERSION)|' packaging/nereid-config.cmake.in > $(DESTDIR)$(PREFIX)/lib/cmake/nereid/nereid-config.cmake
+	install -m 644 $(B)/lib/pkgconfig/*.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig/
+	install -m 644 $(B)/lib/cmake/nereid/nereid-config.cmake $(DESTDIR)$(PREFIX)/lib/cmake/nereid/
 
 .PHONY: clean
 clean:

@@ -27,8 +27,12 @@ static TRITONSERVER_Error *choose_batch_limit(const struct onnx_model *m, bool *
                                  "while non-zero max_batch_size is specified",
                                  m->config.name);
     }
+    if (*batches && *limit == 0 && m->default_max_batch_size <= 0) {
+        *batches = false; // nobody wants it: the first dimension is one like the others
+        return NULL;
+    }
     if (*batches && *limit == 0) {
-        *limit = m->default_max_batch_size > 0 ? (uint32_t)m->default_max_batch_size : 0;
+        *limit = (uint32_t)m->default_max_batch_size;
         BACKEND_LOG(WARN,
                     "autofilled max_batch_size to %u for model '%s' since batching is supported "
                     "but no max_batch_size is specified in model configuration. Must specify "

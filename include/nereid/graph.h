@@ -66,7 +66,7 @@ NRD_API struct nrd_operator *nrd_fragment_operator(struct nrd_fragment *fragment
 NRD_API NRD_MUST_USE struct nrd_status *nrd_operator_set(struct nrd_operator *op, const char *param,
                                                          const struct nrd_value *value);
 
-/* A flow from an output to an input; "" means the only one there is. Operators of different fragments may be joined. With neither
+/* A flow from an output to an input; "" means the only one there is that is not optional (else the only one). Operators of different fragments may be joined. With neither
    name, and operators that have no ports to join, it is a flow of control (__output_exec__ to __input_exec__). Errors list
    the ports there are. The options may be NULL. */
 struct nrd_flow_options {

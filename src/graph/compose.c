@@ -129,16 +129,21 @@ struct nrd_status *operator_find_port(struct nrd_operator *op, const char *name,
     const struct graph_list *ports = output ? &op->outputs : &op->inputs;
     bool only = name == NULL || name[0] == '\0';
     struct graph_port *found = NULL;
+    struct graph_port *optional = NULL;
     uint32_t count = 0;
+    uint32_t optional_count = 0;
     for (uint32_t i = 0; i < ports->count; i++) {
         struct graph_port *p = ports->items[i];
-        if (only ? !p->is_exec : strcmp(p->table.name, name) == 0) {
+        if (only && !p->is_exec && (p->table.flags & NRD_PORT_OPTIONAL) != 0) {
+            optional = p;
+            optional_count++;
+        } else if (only ? !p->is_exec : strcmp(p->table.name, name) == 0) {
             found = p;
             count++;
         }
     }
-    if (count == 1) {
-        *port = found;
+    if (count == 1 || (count == 0 && optional_count == 1)) {
+        *port = count == 1 ? found : optional;
         return NULL;
     }
     struct str list = STR_INIT;

@@ -186,7 +186,7 @@ NRD_MUST_USE struct nrd_status *fragment_claim_name(struct nrd_fragment *f, cons
                                                     const char *name, void *item, char **full);
 // "operator 'x' (PingTxOp)" into the app's arena; never NULL.
 const char *operator_title(const struct nrd_operator *op);
-// Finds a port: "" is the only one. Errors list the ports there are.
+// Finds a port: "" is the only one that is not optional, else the only one. Errors list the ports there are.
 NRD_MUST_USE struct nrd_status *operator_find_port(struct nrd_operator *op, const char *name,
                                                    bool output, struct graph_port **port);
 // The resolver that param_apply() wants; `arg` is the fragment.

@@ -63,7 +63,7 @@ static char *backend_directory(void)
 #define SET(call) NRD_TRY(core_status(TRITONSERVER_ServerOptions##call))
 
 static struct nrd_status *set_options(TRITONSERVER_ServerOptions *options, const char *repository,
-                                      const char *directory, const char *gpu_fallback)
+                                      const char *directory, const struct infer_options *infer)
 {
     SET(SetServerId(options, "nereid"));
     SET(SetModelRepositoryPath(options, repository));
@@ -75,19 +75,22 @@ static struct nrd_status *set_options(TRITONSERVER_ServerOptions *options, const
     if (directory != NULL) {
         SET(SetBackendDirectory(options, directory));
     }
-    if (gpu_fallback != NULL) {
-        SET(SetBackendConfig(options, "", "nereid-gpu-fallback", gpu_fallback));
+    if (infer->no_batching) {
+        SET(SetBackendConfig(options, "", "default-max-batch-size", "0"));
+    }
+    if (infer->gpu_fallback != NULL) {
+        SET(SetBackendConfig(options, "", "nereid-gpu-fallback", infer->gpu_fallback));
     }
     return NULL;
 }
 
-static struct nrd_status *make_server(const char *repository, const char *gpu_fallback,
+static struct nrd_status *make_server(const char *repository, const struct infer_options *infer,
                                       TRITONSERVER_Server **server)
 {
     TRITONSERVER_ServerOptions *options = NULL;
     NRD_TRY(core_status(TRITONSERVER_ServerOptionsNew(&options)));
     char *directory = backend_directory();
-    struct nrd_status *status = set_options(options, repository, directory, gpu_fallback);
+    struct nrd_status *status = set_options(options, repository, directory, infer);
     if (status == NULL) {
         status = core_status(TRITONSERVER_ServerNew(server, options));
     }
@@ -120,7 +123,7 @@ static void destroy(struct core_host *host)
     mem_free(host);
 }
 
-static struct nrd_status *find_or_make(const char *repository, const char *gpu_fallback,
+static struct nrd_status *find_or_make(const char *repository, const struct infer_options *infer,
                                        struct core_host **out)
 {
     for (struct core_host *host = hosts; host != NULL; host = host->next) {
@@ -137,7 +140,7 @@ static struct nrd_status *find_or_make(const char *repository, const char *gpu_f
         return status_no_memory();
     }
     made->repository = copy;
-    struct nrd_status *status = make_server(repository, gpu_fallback, &made->server);
+    struct nrd_status *status = make_server(repository, infer, &made->server);
     if (status != NULL) {
         mem_free(copy);
         mem_free(made);
@@ -181,16 +184,17 @@ static struct nrd_status *add_user(struct core_host *host, const char *model)
     return NULL;
 }
 
-struct nrd_status *core_host_acquire(const char *repository, const char *model,
-                                     const char *gpu_fallback, struct core_host **host)
+struct nrd_status *core_host_acquire(const struct infer_options *options, struct core_host **host)
 {
+    const char *repository = options->repository;
+    const char *model = options->model;
     char resolved[PATH_MAX];
     if (realpath(repository, resolved) == NULL) {
         return status_new(NRD_NOT_FOUND, "there is no model repository '%s'", repository);
     }
     struct core_host *found = NULL;
     pthread_mutex_lock(&mutex);
-    struct nrd_status *status = find_or_make(resolved, gpu_fallback, &found);
+    struct nrd_status *status = find_or_make(resolved, options, &found);
     if (status == NULL) {
         status = add_user(found, model);
         if (status != NULL && found->models == NULL) {

@@ -8,6 +8,7 @@
 #define NEREID_GRAPH_INFER_CORE_HOST_H
 
 #include "base/status.h"
+#include "graph/infer/infer.h"
 #include "triton/core/tritonserver.h"
 
 // Turns an error of the core into a status. Takes `error`; NULL gives NULL. Returns owned.
@@ -15,11 +16,10 @@ NRD_MUST_USE struct nrd_status *core_status(TRITONSERVER_Error *error);
 
 struct core_host;
 
-// The server of `repository`, with `model` loaded. `gpu_fallback` ("cpu", "none" or NULL) counts for the server that is made, not for
-// one that is there. Errors: what the core says, with repository and model named. Returns owned: core_host_release(). Blocks.
-// Thread: any.
-NRD_MUST_USE struct nrd_status *core_host_acquire(const char *repository, const char *model,
-                                                  const char *gpu_fallback,
+// The server of the options' repository, with their model loaded. gpu_fallback and no_batching count for the server that is made, not
+// for one that is there. Errors: what the core says, with repository and model named. Returns owned: core_host_release().
+// Blocks. Thread: any.
+NRD_MUST_USE struct nrd_status *core_host_acquire(const struct infer_options *options,
                                                   struct core_host **host);
 // Unloads `model` with the last that asked for it, and ends the server with its last model. NULL is fine. Blocks. Thread: any.
 void core_host_release(struct core_host *host, const char *model);

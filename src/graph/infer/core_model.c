@@ -348,7 +348,7 @@ static struct nrd_status *open_model(struct core_model *model, const struct infe
             ? status_new(NRD_INVALID_ARG,
                          "model '%s': a model in this process needs a model repository",
                          options->model)
-            : core_host_acquire(options->repository, name, options->gpu_fallback, &model->host);
+            : core_host_acquire(options, &model->host);
     if (status != NULL) {
         mem_free(name);
         return status;

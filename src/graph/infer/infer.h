@@ -33,6 +33,7 @@ struct infer_options {
     int64_t retry_delay_ns;   // before the first retry; doubles each time
     bool shared_memory;       // use it where the server is local
     const char *gpu_fallback; // in process: "cpu" or "none"
+    bool no_batching; // in process: a model whose configuration says nothing of batches has none
 };
 
 struct infer_model;

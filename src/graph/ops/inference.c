@@ -290,7 +290,8 @@ static struct nrd_status *open_model(struct inference *self, const char *name, c
     const struct infer_options options = {.url = "inprocess",
                                           .repository = self->files.directory,
                                           .model = name,
-                                          .gpu_fallback = self->fallback};
+                                          .gpu_fallback = self->fallback,
+                                          .no_batching = true};
     NRD_TRY(infer_model_open(&options, &m->model));
     self->lane.model_count++;
     m->period = (uint32_t)period;
