@@ -6,7 +6,10 @@ Models and expected values come from tests/tools/torch_models, a program on the 
 
 import concurrent.futures
 import json
+import os
+import pathlib
 import shutil
+import subprocess
 
 import frameworks
 import ml_dtypes
@@ -343,3 +346,71 @@ def test_packages_are_refused_by_a_libtorch_that_is_too_old(broken, server_name)
         pytest.skip("Triton 2.51 does not know the platform torch_aoti")
     status, _, _, reply = broken.request("POST", "/v2/repository/models/package/load", "{}")
     assert status == 400 and "(model.pt2) need libtorch 2.6 or newer" in json.loads(reply)["error"], reply.decode()
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory):
+    """Made by PyTorch itself: NEREID_TORCH_PYTHON names a Python that has one of the version that the backend is built with."""
+    python = os.environ.get("NEREID_TORCH_PYTHON")
+    if tuple(map(int, torch.version().split(".")[:2])) < (2, 6) or not python:
+        pytest.skip("packages (model.pt2) need libtorch 2.6 or newer, and NEREID_TORCH_PYTHON")
+    folder = pathlib.Path(os.environ.get("NEREID_TORCH_PACKAGES") or tmp_path_factory.mktemp("packages"))
+    if not (folder / "device").exists():
+        subprocess.run([python, pathlib.Path(__file__).parent / "torch_packages.py", folder], check=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def package_server(server_name, packages, tmp_path_factory):
+    root = tmp_path_factory.mktemp("pt2")
+    on_gpu = (packages / "device").read_text() == "cuda"
+    group = f"instance_group {{ kind: {'KIND_GPU' if on_gpu else 'KIND_CPU'} count: 1 }}\n"
+    head = 'backend: "pytorch"\ndefault_model_filename: "model.pt2"\n' + group
+
+    def add(name, file, config):
+        folder = add_model(root, name, f'name: "{name}"\n{config}')
+        shutil.copy(packages / f"{file}.pt2", folder / "1/model.pt2")
+
+    network = io("input", "ARGS[0]", "TYPE_FP32", "[3, 16, 16]") + io("output", "RESULT", "TYPE_FP32", "[10]")
+    add("network", "network", head + "max_batch_size: 16\ndynamic_batching { }\n" + network)
+    add("ordinal", "nested", head + "".join(io("input", f"INPUT__{i}", "TYPE_FP32", "[2, 3]") for i in (3, 2, 0, 1))
+        + "".join(io("output", f"OUTPUT__{i}", "TYPE_FP32", "[2, 3]") for i in range(3)))
+    inputs, outputs = ("ARGS[0]", "ARGS[1][b]", "ARGS[1][a]", "KWARGS[scale]"), ("RESULT[sum]", "RESULT[more][0]", "RESULT[more][1]")
+    add("named", "nested", head + "".join(io("input", n, "TYPE_FP32", "[2, 3]") for n in inputs)
+        + "".join(io("output", n, "TYPE_FP32", "[2, 3]") for n in outputs))
+    add("unknown", "network", head + pair("TYPE_FP32", "[3, 16, 16]", "ARGS[7]", "RESULT"))
+    add("beyond", "network", head + network.replace("ARGS[0]", "INPUT__9"))
+    if server_name == "nereid":
+        add("aoti", "network", 'platform: "torch_aoti"\nmax_batch_size: 4\n' + group + network)
+    with Server(server_name, root, "--exit-on-error=false", timeout=120) as started:
+        yield started
+
+
+def test_package_is_pytorchs(package_server, packages, server_name):
+    known = np.load(packages / "network.npz")
+    with http.InferenceServerClient(package_server.http_url, network_timeout=60) as client:
+        for name in ["network"] + (["aoti"] if server_name == "nereid" else []):
+            got = ask(client, name, {"ARGS[0]": known["x"]})["RESULT"]
+            assert equal(got, known["y"]) if (packages / "device").read_text() == "cpu" else np.allclose(got, known["y"], atol=1e-5)
+
+    def one(client, i):
+        rows = slice(i % 4, i % 4 + 1)
+        return np.allclose(ask(client, "network", {"ARGS[0]": known["x"][rows]})["RESULT"], known["y"][rows], rtol=1e-5, atol=1e-6)
+
+    assert all(ask_many(package_server, 16, one))
+
+
+def test_package_names(package_server):
+    x, a, b, scale = (np.full((2, 3), v, np.float32) for v in (1, 10, 100, 3))
+    with http.InferenceServerClient(package_server.http_url, network_timeout=60) as client:
+        named = ask(client, "named", {"KWARGS[scale]": scale, "ARGS[1][a]": a, "ARGS[0]": x, "ARGS[1][b]": b})
+        ordinal = ask(client, "ordinal", {"INPUT__0": x, "INPUT__1": a, "INPUT__2": b, "INPUT__3": scale})
+    assert [named[f"RESULT{n}"][0, 0] for n in ("[sum]", "[more][0]", "[more][1]")] == [11, 3, 99]
+    assert [ordinal[f"OUTPUT__{i}"][0, 0] for i in range(3)] == [11, 3, 99]
+
+
+def test_package_with_a_name_that_it_does_not_have_is_refused(package_server):
+    index = json.loads(package_server.request("POST", "/v2/repository/index")[3])
+    reasons = {row["name"]: row.get("reason", "") for row in index}
+    assert "unexpected inference input 'ARGS[7]', allowed inputs are: ARGS[0]" in reasons["unknown"]
+    assert "unexpected inference input 'INPUT__9'" in reasons["beyond"]
