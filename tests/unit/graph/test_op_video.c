@@ -252,6 +252,39 @@ static void what_was_recorded_when_the_run_is_stopped_is_whole(void **state)
     }
 }
 
+// Allocations of a run from one operator to another that is not their first.
+static uint64_t allocations(const char *from, const char *from_params, const char *to,
+                            const char *to_params)
+{
+    struct nrd_app *app = make_app();
+    struct nrd_fragment *f = nrd_app_fragment(app);
+    char first[512];
+    snprintf(first, sizeof(first), "%s", in_root(from_params));
+    flow(add_named(f, from, "from", first), add_named(f, to, "to", in_root(to_params)));
+    ok(nrd_app_run(app)); // what is kept for further runs
+    uint64_t before = mem_count();
+    ok(nrd_app_run(app));
+    uint64_t made = mem_count() - before;
+    nrd_app_destroy(app);
+    return made;
+}
+
+static void further_frames_take_nothing_from_the_heap(void **state)
+{
+    (void)state;
+    static const char *const pairs[][5] = {
+        {"PatternSourceOp", "{width: 48, height: 32, count: 10}",
+         "{width: 48, height: 32, count: 400}", "VideoStreamRecorderOp",
+         "{directory: $, basename: heap}"},
+        {"VideoStreamReplayerOp", "{directory: $, basename: heap, realtime: false, count: 10}",
+         "{directory: $, basename: heap, realtime: false}", "PingTensorRxOp", "{quiet: true}"},
+    };
+    for (size_t i = 0; i < 2; i++) {
+        const char *const *p = pairs[i];
+        assert_int_equal(allocations(p[0], p[1], p[3], p[4]), allocations(p[0], p[2], p[3], p[4]));
+    }
+}
+
 static void frames_that_do_not_fit_a_video_are_named(void **state)
 {
     (void)state;
@@ -275,6 +308,7 @@ int main(void)
         cmocka_unit_test(a_damaged_frame_is_left_out_or_ends_the_run),
         cmocka_unit_test(what_cannot_be_replayed_is_named),
         cmocka_unit_test(what_was_recorded_when_the_run_is_stopped_is_whole),
+        cmocka_unit_test(further_frames_take_nothing_from_the_heap),
         cmocka_unit_test(frames_that_do_not_fit_a_video_are_named),
     };
     return cmocka_run_group_tests(tests, unit_setup, unit_teardown);

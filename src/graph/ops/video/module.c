@@ -32,7 +32,7 @@ int video_threads(void)
 
 // libav says on its log what it hides from its caller. The log is the process's: once this library is open, nothing of it is printed,
 // and errors go to the reader whose decoder or demultiplexer they are of. Called on libav's threads too.
-static void listen(void *object, int level, const char *format, va_list args)
+NRD_PRINTF(3, 0) static void listen(void *object, int level, const char *format, va_list args)
 {
     const AVClass *const *class = object;
     if (level > AV_LOG_ERROR || class == NULL || *class == NULL) {
