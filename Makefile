@@ -351,9 +351,10 @@ test-programs: $(unit_programs) $(tool_programs) $(fuzz_programs) $(fake_cuda_so
 ## make check-gpu        the tests that need a real GPU; says what it skipped (also check-gpu-memcheck)
 ## make check-fuzz       each fuzz target for SECONDS=20 (clang)
 ## make bench            figures beside the peer server, in one run
+## make bench-graph      streaming graphs beside Holoscan, in one run
 ## make install PREFIX=DIR
 venv_python := $(B)/venv/bin/python
-.PHONY: setup-build setup-demo setup-test demo test tests check lint bench install
+.PHONY: setup-build setup-demo setup-test demo test tests check lint bench bench-graph install
 setup-build setup-demo setup-test: setup-%:
 	@tools/setup.sh $* $(B)
 
@@ -416,6 +417,10 @@ check: lint test
 bench: setup-test
 	@$(MAKE) --no-print-directory -j2 all bench-programs
 	@$(venv_python) bench/bench.py --prefix $(B) --peer $(B)/peer $(BENCH)
+
+bench-graph: setup-test
+	@$(MAKE) --no-print-directory -j2 all bench-programs
+	@$(venv_python) bench/graph.py --prefix $(B) --peer $(B)/peer-holoscan $(BENCH)
 
 # Relocatable: the program finds its libraries and backends beside itself.
 install: all
