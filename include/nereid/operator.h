@@ -200,7 +200,7 @@ NRD_API NRD_MUST_USE enum nrd_code nrd_emit_value(struct nrd_compute *ctx, size_
                                                   const char *type, const void *value, size_t size);
 
 /* Metadata of this execution: empty at its start, merged from what is received by the operator's policy (reject: the first stays;
-   update: the last wins; raise: two values of one key are an error), attached to what is emitted. `value` is taken. */
+   update: the last wins; raise: two different values of one key are an error), attached to what is emitted. `value` is taken. */
 NRD_API const struct nrd_value *nrd_metadata(struct nrd_compute *ctx); /* a map; NULL when empty */
 NRD_API NRD_MUST_USE struct nrd_status *nrd_metadata_set(struct nrd_compute *ctx, const char *key,
                                                          struct nrd_value *value);

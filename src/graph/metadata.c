@@ -6,6 +6,8 @@
 // shared in turn. So metadata costs nothing where there is none, and one count a hop where nobody touches it.
 #include "graph/metadata.h"
 
+#include <string.h>
+
 #include "graph/value.h"
 
 // Makes `*map` a map that only the caller has.
@@ -23,13 +25,21 @@ static struct nrd_status *own(struct nrd_value **map)
     return NULL;
 }
 
+// The same value that came by two ways (a diamond of flows) is no conflict: one reference, or equal scalars.
+static bool is_same(const struct nrd_value *a, const struct nrd_value *b)
+{
+    enum nrd_value_kind kind = nrd_value_kind(a);
+    return a == b || (kind == nrd_value_kind(b) && kind != NRD_VALUE_LIST &&
+                      kind != NRD_VALUE_MAP && strcmp(nrd_value_text(a), nrd_value_text(b)) == 0);
+}
+
 // Puts one entry in by a policy; takes `value`.
 static struct nrd_status *put(struct nrd_value **map, const char *key, struct nrd_value *value,
                               enum metadata_policy policy)
 {
     struct nrd_status *status = value == NULL ? status_no_memory() : NULL;
     if (status == NULL && nrd_value_get(*map, key) != NULL && policy != METADATA_UPDATE) {
-        if (policy == METADATA_REJECT) {
+        if (policy == METADATA_REJECT || is_same(nrd_value_get(*map, key), value)) {
             nrd_value_free(value);
             return NULL;
         }

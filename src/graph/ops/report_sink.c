@@ -19,6 +19,7 @@
 #include "graph/ops/results.h"
 
 #define TENSORS_MAX 32
+#define FLOWS_MAX 32
 #define ITEMS_SHOWN 4
 #define NAME_MAX_BYTES 64
 
@@ -430,9 +431,8 @@ static void report_tensor(struct report_sink *r, struct seen *s, const struct nr
 
 static struct nrd_status *report_message(struct report_sink *r, struct nrd_compute *ctx,
                                          const struct nrd_message *message, bool shown,
-                                         struct json_writer *w)
+                                         struct json_writer *w, bool *first)
 {
-    bool first = true;
     for (size_t i = 0; i < nrd_message_tensor_count(message); i++) {
         const char *name = "";
         struct nrd_tensor *tensor = nrd_message_tensor_at(message, i, &name), *host = NULL;
@@ -440,11 +440,11 @@ static struct nrd_status *report_message(struct report_sink *r, struct nrd_compu
         struct seen *s = NULL;
         struct nrd_status *status = find_seen(r, ctx, name, host, &s);
         if (status == NULL && s != NULL && s->kind != RESULT_IGNORE) {
-            if (shown && w == NULL && !first) {
+            if (shown && w == NULL && !*first) {
                 str_append_cstr(&r->line, "; ");
             }
             report_tensor(r, s, host, shown, w);
-            first = false;
+            *first = false;
         }
         nrd_tensor_unref(host);
         NRD_TRY(status);
@@ -478,19 +478,31 @@ static void begin_line(struct report_sink *r, struct nrd_compute *ctx, struct js
     json_object_begin(w);
 }
 
-static struct nrd_status *report(struct report_sink *r, struct nrd_compute *ctx,
-                                 const struct nrd_message *message)
+// One line for one execution: the messages of all flows.
+static struct nrd_status *compute(struct nrd_compute *ctx, void *self)
 {
-    r->last = nrd_compute_now(ctx);
-    if (r->messages == 0) {
-        r->begin = r->last;
+    struct report_sink *r = self;
+    struct nrd_message *messages[FLOWS_MAX];
+    size_t count = 0, flows = nrd_operator_input_flows(nrd_compute_operator(ctx), 0);
+    for (size_t i = 0; i < flows && i < FLOWS_MAX; i++) { // all, so that their metadata is there
+        messages[count] = nrd_receive_from(ctx, 0, i);
+        count += messages[count] != NULL;
     }
+    r->last = nrd_compute_now(ctx);
+    r->begin = r->messages == 0 ? r->last : r->begin;
     bool shown = r->print && (!r->has_printed || r->last - r->printed >= r->interval);
+    bool first = true;
     struct json_writer writer, *w = r->format == FORMAT_JSON ? &writer : NULL;
     if (shown) {
         begin_line(r, ctx, w);
     }
-    struct nrd_status *status = report_message(r, ctx, message, shown, w);
+    struct nrd_status *status = NULL;
+    for (size_t i = 0; i < count; i++) {
+        if (status == NULL) {
+            status = report_message(r, ctx, messages[i], shown, w, &first);
+        }
+        nrd_message_unref(messages[i]);
+    }
     r->messages++;
     if (status != NULL || !shown) {
         return status;
@@ -505,21 +517,6 @@ static struct nrd_status *report(struct report_sink *r, struct nrd_compute *ctx,
     r->has_printed = true;
     r->printed = r->last;
     return NULL;
-}
-
-static struct nrd_status *compute(struct nrd_compute *ctx, void *self)
-{
-    struct report_sink *r = self;
-    size_t flows = nrd_operator_input_flows(nrd_compute_operator(ctx), 0);
-    struct nrd_status *status = NULL;
-    for (size_t i = 0; i < flows && status == NULL; i++) {
-        struct nrd_message *message = nrd_receive_from(ctx, 0, i);
-        if (message != NULL) {
-            status = report(r, ctx, message);
-            nrd_message_unref(message);
-        }
-    }
-    return status;
 }
 
 // ---- the summary ----------------------------------------------------------------------------------------------------
@@ -558,7 +555,8 @@ static void summarize_classes(struct str *out, const struct seen *s)
 static void summarize_text(struct report_sink *r, const char *name)
 {
     double seconds = (double)(r->last - r->begin) / 1e9;
-    str_printf(&r->line, "%s: %llu messages", name, (unsigned long long)r->messages);
+    str_printf(&r->line, r->messages == 1 ? "%s: %llu message" : "%s: %llu messages", name,
+               (unsigned long long)r->messages);
     if (r->messages > 1 && seconds > 0.0) {
         str_printf(&r->line, " in %.2f s, %.1f a second", seconds,
                    (double)(r->messages - 1) / seconds);

@@ -74,6 +74,28 @@ static void metadata_policies_say_who_wins(void **state)
           "metadata has the key 'from' already"); // raise is what counts when none was set
 }
 
+// One source, two ways, one sink: what comes by both is the same.
+static void metadata_that_came_by_two_ways_is_no_conflict(void **state)
+{
+    (void)state;
+    source_hook = source_sets_its_name;
+    sink_hook = sink_takes_all;
+    struct nrd_app *app = make_app();
+    struct nrd_fragment *f = nrd_app_fragment(app);
+    struct nrd_operator *a = add_source(f, "a", 2);
+    struct nrd_operator *left = add(f, &pass_op, "left", NULL),
+                        *right = add(f, &pass_op, "right", NULL);
+    struct nrd_operator *rx = add(f, &sink_op, "rx", NULL);
+    flow(a, left);
+    flow(a, right);
+    flow(left, rx);
+    flow(right, rx);
+    ok(nrd_operator_set_metadata(rx, true, "raise"));
+    ok(nrd_app_run(app));
+    assert_string_equal(seen, "from=a a=1");
+    nrd_app_destroy(app);
+}
+
 static void metadata_setting_of_the_nearest_counts(void **state)
 {
     (void)state;
@@ -287,6 +309,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         SMALL_TEST(metadata_policies_say_who_wins),
+        SMALL_TEST(metadata_that_came_by_two_ways_is_no_conflict),
         SMALL_TEST(metadata_setting_of_the_nearest_counts),
         SMALL_TEST(metadata_travels_changes_and_is_dropped),
         SMALL_TEST(metadata_that_is_off_is_neither_received_nor_sent),
