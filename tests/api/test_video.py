@@ -34,13 +34,13 @@ def recording(folder, parameters, **source):
         "recorder": {"type": "VideoStreamRecorderOp", "parameters": parameters}}, flows=["source -> recorder"])
 
 
-def replay(folder, parameters, program=NEREID):
+def replay(folder, parameters, program=NEREID, **environment):
     app = write(folder, "replay.yaml", operators={
         "replayer": {"type": "VideoStreamReplayerOp",
                      "parameters": {"realtime": False, "ignore_corrupted_entities": False, **parameters}},
         "sink": {"type": "PingTensorRxOp"}}, flows=["replayer -> sink"])
     return subprocess.run([program, "run", app], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60 * SLOWDOWN,
-                          check=False)
+                          check=False, cwd=folder, env={**os.environ, **environment})
 
 
 def frames_seen(done):
@@ -92,6 +92,15 @@ def test_without_the_codec_recordings_work_and_videos_are_refused_by_name(tmp_pa
     done = replay(tmp_path, {"path": "x.mp4"}, program)
     assert done.returncode == 1
     assert "operator 'replayer': this needs libnereid_video.so, which is built where libavformat is" in done.stdout
+
+
+def test_recordings_are_looked_for_under_the_input_path(tmp_path):
+    files = {"directory": str(tmp_path / "data/endoscopy"), "basename": "a"}
+    subprocess.run([NEREID, "run", recording(tmp_path, files, count=3)], check=True, stdout=subprocess.DEVNULL, timeout=60 * SLOWDOWN)
+    data = str(tmp_path / "data")
+    assert frames_seen(replay(tmp_path, {"directory": "endoscopy", "basename": "a"}, HOLOSCAN_INPUT_PATH=data)) == 3
+    assert frames_seen(replay(tmp_path, {"path": "endoscopy/a.gxf_entities"}, HOLOSCAN_INPUT_PATH=data)) == 3
+    assert "cannot open" in replay(tmp_path, {"directory": "endoscopy", "basename": "b"}, HOLOSCAN_INPUT_PATH=data).stdout
 
 
 @needs_codec

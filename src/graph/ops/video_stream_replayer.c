@@ -3,10 +3,12 @@
 //
 // One frame is always read ahead: so the time of the next one is known (the pacer waits for it, not compute), and the last frame is
 // known to be the last when it is sent. A file that is repeated goes on in time: a pass begins one frame after the end of the one before.
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "graph/ops/ops.h"
 #include "graph/ops/pacer.h"
 #include "graph/ops/replay_source.h"
@@ -32,6 +34,7 @@ struct replayer {
     int64_t pass_start_ns;                // of the pass, since the first frame was sent
     int64_t start_ns;                     // when the first frame was sent, on the graph's clock
     char *path_directory, *path_basename; // of a path that is a recording's
+    char *found;                          // folder or file under HOLOSCAN_INPUT_PATH
 };
 
 static const char *const pixel_formats[] = {
@@ -44,7 +47,8 @@ static const struct nrd_param params[] = {
      .type = NRD_PARAM_STRING,
      .offset = FIELD(directory),
      .fallback = "\"\"",
-     .help = "Folder of the recording."},
+     .help =
+         "Folder of the recording; when it is relative and not there, under HOLOSCAN_INPUT_PATH."},
     {.name = "basename",
      .type = NRD_PARAM_STRING,
      .flags = NRD_PARAM_OPTIONAL,
@@ -241,6 +245,29 @@ static struct nrd_status *read_ahead(struct nrd_operator *op, struct replayer *r
     return NULL;
 }
 
+// What is not where a relative name says may be under HOLOSCAN_INPUT_PATH, where Holoscan's applications keep their data.
+static struct nrd_status *look_elsewhere(struct replayer *r)
+{
+    struct replay_options *o = &r->options;
+    const char *elsewhere = getenv("HOLOSCAN_INPUT_PATH");
+    const char *name = o->path == NULL ? o->directory : o->path;
+    if (elsewhere == NULL || elsewhere[0] == '\0' || name[0] == '/') {
+        return NULL;
+    }
+    struct str file = STR_INIT;
+    str_printf(&file, "%s%s%s%s", name[0] == '\0' ? "." : name, o->path == NULL ? "/" : "",
+               o->path == NULL ? o->basename : "", o->path == NULL ? ".gxf_index" : "");
+    struct nrd_status *status = str_status(&file);
+    if (status == NULL && !file_exists(str_cstr(&file))) {
+        mem_free(r->found);
+        r->found = path_join(elsewhere, name);
+        *(o->path == NULL ? &o->directory : &o->path) = r->found;
+        status = r->found == NULL ? status_no_memory() : NULL;
+    }
+    str_fini(&file);
+    return status;
+}
+
 // Opens what is replayed, and reads the first frame: what is wrong shows before the run has begun to flow.
 static struct nrd_status *start(struct nrd_operator *op, void *self)
 {
@@ -256,6 +283,7 @@ static struct nrd_status *start(struct nrd_operator *op, void *self)
     };
     r->read = r->sent = r->pass_read = 0;
     r->pass_start_ns = 0;
+    NRD_TRY(look_elsewhere(r));
     NRD_TRY(r->path == NULL ? replay_open_entities(&r->options, &r->source)
                             : replay_open_video(&r->options, &r->source));
     NRD_TRY(read_ahead(op, r));
@@ -354,6 +382,7 @@ static void destroy(struct nrd_operator *op, void *self)
     close_source(r); // of a start that failed
     mem_free(r->path_directory);
     mem_free(r->path_basename);
+    mem_free(r->found);
 }
 
 const struct nrd_operator_class video_stream_replayer_op = {
