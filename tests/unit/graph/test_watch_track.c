@@ -207,6 +207,138 @@ static void track_is_exact_under_threads(void **state)
     }
 }
 
+// ---- graphs at random ----
+
+enum { NODES = 9 };
+
+static uint32_t random_below(uint64_t *seed, uint32_t below)
+{
+    *seed = *seed * 6364136223846793005ull + 1442695040888963407ull;
+    return (uint32_t)(*seed >> 33) % below;
+}
+
+// Layers of a graph without cycles: operator 0 is the source; every other gets what one or more before it send. Those that nobody
+// follows are sinks. The number of paths that end in each operator is known from those before it.
+static void run_random_graph(uint64_t seed, const char *scheduler, const char *params)
+{
+    enum { MESSAGES = 20 };
+    bool edge[NODES][NODES] = {{false}};
+    bool has_next[NODES] = {false};
+    uint64_t paths[NODES] = {1};
+    for (int to = 1; to < NODES; to++) {
+        uint32_t inputs = 1 + random_below(&seed, 3);
+        for (uint32_t i = 0; i < inputs; i++) {
+            uint32_t from = random_below(&seed, (uint32_t)to);
+            paths[to] += edge[from][to] ? 0 : paths[from];
+            edge[from][to] = true;
+            has_next[from] = true;
+        }
+    }
+    struct nrd_app *app = make_app();
+    struct nrd_fragment *f = nrd_app_fragment(app);
+    struct nrd_operator *ops[NODES];
+    struct nrd_operator_class end_op = sink_op; // takes from any of its flows, not from all at once
+    end_op.inputs = small_one_in;
+    uint64_t expected = 0;
+    set_scheduler(f, scheduler, params);
+    for (int i = 0; i < NODES; i++) {
+        char name[2] = {(char)('a' + i), '\0'};
+        ops[i] = i == 0 ? add_source(f, name, MESSAGES)
+                        : add(f, has_next[i] ? &pass_op : &end_op, name, NULL);
+        expected += has_next[i] ? 0 : paths[i];
+    }
+    for (int from = 0; from < NODES; from++) {
+        for (int to = 0; to < NODES; to++) {
+            if (edge[from][to]) {
+                flow(ops[from], ops[to]);
+            }
+        }
+    }
+    ok(nrd_app_track(app, &ALL));
+    ok(nrd_app_run(app));
+    assert_int_equal(nrd_app_path_count(app), expected);
+    struct nrd_path_report r;
+    for (size_t i = 0; nrd_app_path_report(app, i, &r); i++) {
+        assert_int_equal(r.count, MESSAGES);
+        assert_true(r.min_ns <= r.p50_ns && r.p50_ns <= r.p99_ns && r.p999_ns <= r.max_ns);
+    }
+    nrd_app_destroy(app);
+}
+
+static void track_of_graphs_at_random_counts_every_message_on_every_path(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 150; seed++) {
+        run_random_graph(seed, "GreedyScheduler", NULL);
+        run_random_graph(seed, "EventBasedScheduler", "{worker_thread_number: 3}");
+    }
+}
+
+// ---- cycles and latest values ----
+
+static struct nrd_status *pass_takes_both(struct nrd_compute *ctx, struct small_op *self)
+{
+    (void)self;
+    struct nrd_message *m = nrd_receive(ctx, 0);
+    nrd_message_unref(nrd_receive(ctx, 1)); // what came back, if anything did
+    return nrd_emit(ctx, 0, m) == NRD_OK ? NULL : nrd_status_new(NRD_UNAVAILABLE, "emit");
+}
+
+static void track_of_a_cycle_ends_where_it_comes_back(void **state)
+{
+    (void)state;
+    static const struct nrd_port TWO_IN[] = {
+        {.name = "in", .policy = NRD_QUEUE_FAULT},
+        {.name = "back", .policy = NRD_QUEUE_POP, .flags = NRD_PORT_NO_CONDITION},
+        {0}};
+    struct nrd_operator_class head_op = pass_op;
+    head_op.inputs = TWO_IN;
+    head_op.compute = pass_compute;
+    struct nrd_app *app = make_app();
+    struct nrd_fragment *f = nrd_app_fragment(app);
+    pass_hook = pass_takes_both;
+    struct nrd_operator *tx = add_source(f, "tx", 10);
+    struct nrd_operator *head = add(f, &head_op, "head", NULL);
+    struct nrd_operator *rx = add(f, &sink_op, "rx", NULL);
+    ok(nrd_add_flow(tx, "", head, "in", NULL));
+    ok(nrd_add_flow(head, "", rx, "", NULL));
+    ok(nrd_add_flow(head, "", head, "back", NULL));
+    ok(nrd_app_track(app, &ALL));
+    ok(nrd_app_run(app));
+    assert_int_equal(report_of(app, "tx,head,rx").count, 10);
+    assert_int_equal(report_of(app, "tx,head,head").count, 9); // the last one stays in the queue
+    assert_int_equal(nrd_app_path_count(app), 2);
+    nrd_app_destroy(app);
+}
+
+static struct nrd_status *sink_takes_one(struct nrd_compute *ctx, struct small_op *self)
+{
+    struct nrd_message *m = nrd_receive(ctx, 0);
+    self->got += m != NULL;
+    nrd_message_unref(m);
+    return NULL;
+}
+
+static void track_says_which_messages_were_read_again(void **state)
+{
+    (void)state;
+    struct nrd_flow_options latest = {.policy = -1, .latest = true};
+    struct nrd_app *app = make_app();
+    struct nrd_fragment *f = nrd_app_fragment(app);
+    sink_hook = sink_takes_one;
+    struct nrd_operator *tx = add_source(f, "tx", 1);
+    struct nrd_operator *rx = add(f, &sink_op, "rx", NULL);
+    ok(nrd_add_flow(tx, "", rx, "", &latest));
+    add_condition(rx, "CountCondition", "{count: 5}");
+    ok(nrd_app_track(app, &ALL));
+    ok(nrd_app_run(app));
+    uint64_t again = small(rx)->got - 1;
+    assert_true(again >= 1);
+    assert_int_equal(report_of(app, "tx,rx").count, 1);
+    assert_int_equal(report_of(app, "tx_old,rx").count, again);
+    nrd_app_destroy(app);
+}
+
 static void track_names_operators_of_further_fragments_with_theirs(void **state)
 {
     (void)state;
@@ -230,6 +362,9 @@ int main(void)
         SMALL_TEST(track_writes_text_csv_and_log),
         SMALL_TEST(track_allocates_nothing_in_steady_state),
         SMALL_TEST(track_is_exact_under_threads),
+        SMALL_TEST(track_of_graphs_at_random_counts_every_message_on_every_path),
+        SMALL_TEST(track_of_a_cycle_ends_where_it_comes_back),
+        SMALL_TEST(track_says_which_messages_were_read_again),
         SMALL_TEST(track_names_operators_of_further_fragments_with_theirs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
