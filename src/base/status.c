@@ -198,9 +198,7 @@ enum nrd_code code_from_http(int status)
     if (status >= 200 && status < 300) {
         return NRD_OK;
     }
-    return status >= 500   ? NRD_INTERNAL
-           : status >= 400 ? NRD_INVALID_ARG
-                           : NRD_UNKNOWN;
+    return status >= 500 ? NRD_INTERNAL : status >= 400 ? NRD_INVALID_ARG : NRD_UNKNOWN;
 }
 
 enum nrd_code code_from_grpc(int status)

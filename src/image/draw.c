@@ -228,7 +228,8 @@ static void add_oval(struct drawer *d, struct draw_point center, float rx, float
 {
     struct draw_point points[OVAL_POINTS_MAX];
     if (rx > 0.0f && ry > 0.0f) {
-        draw_add(d, points, oval_points(points, center, rx, ry, reverse));
+        size_t count = oval_points(points, center, rx, ry, reverse);
+        draw_add(d, points, count);
     }
 }
 

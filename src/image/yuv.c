@@ -193,7 +193,7 @@ void image_from_yuv(const struct image_yuv *from, enum image_yuv_matrix matrix,
                     const struct image *to, const int8_t *order, uint8_t alpha)
 {
     struct samples samples = {.u = {0}};
-    struct colors colors;
+    struct colors colors = {.rgb = {{0}}};
     uint8_t fill[BLOCK];
     for (size_t i = 0; i < BLOCK; i++) {
         fill[i] = alpha;

@@ -12,7 +12,7 @@
 #include "base/mem.h"
 
 // What a path's ending says: the backend, and the name under which that backend looks for its file.
-static const struct {
+static const struct ending {
     const char *ending;
     const char *backend;
     const char *file;
@@ -76,16 +76,16 @@ static struct nrd_status *make_directory(struct model_files *files)
     return NULL;
 }
 
-static int ending_of(const char *path)
+static const struct ending *ending_of(const char *path)
 {
     size_t length = strlen(path);
     for (size_t i = 0; i < sizeof(endings) / sizeof(endings[0]); i++) {
         size_t tail = strlen(endings[i].ending);
         if (length > tail && strcmp(path + length - tail, endings[i].ending) == 0) {
-            return (int)i;
+            return &endings[i];
         }
     }
-    return -1;
+    return NULL;
 }
 
 static const char *backend_named(const char *name)
@@ -148,28 +148,29 @@ static struct nrd_status *write_config(const char *directory, const struct model
 static struct nrd_status *add_file(const char *repository, const struct model_file *file,
                                    const char *target)
 {
-    bool named = file->backend != NULL && file->backend[0] != '\0';
-    int ending = ending_of(file->path);
-    if (ending < 0 && !named) {
+    const struct ending *ending = ending_of(file->path);
+    const char *backend = ending == NULL ? NULL : ending->backend;
+    bool onnx = backend != NULL && strcmp(backend, "onnxruntime") == 0;
+    if (file->backend != NULL && file->backend[0] != '\0') {
+        backend = backend_named(file->backend);
+    }
+    if (backend == NULL) {
         return status_new(NRD_INVALID_ARG,
                           "its ending says no framework, and none is named (backend)");
     }
-    const char *backend = named ? backend_named(file->backend) : endings[ending].backend;
-    bool onnx = ending >= 0 && strcmp(endings[ending].backend, "onnxruntime") == 0;
     if (onnx && strcmp(backend, "tensorrt") == 0) {
-        backend =
-            "onnxruntime"; // Holoscan would build an engine from it; the model runs where it can
+        // Holoscan would build an engine from it; the model runs where it can.
+        backend = "onnxruntime";
     }
-    if (ending >= 0 && strcmp(backend, endings[ending].backend) != 0) {
+    if (ending != NULL && strcmp(backend, ending->backend) != 0) {
         return status_new(NRD_INVALID_ARG, "it is a file of %s, and the backend is '%s'",
-                          endings[ending].backend, backend);
+                          ending->backend, backend);
     }
     char *directory = path_join(repository, file->model);
     char *version = directory == NULL ? NULL : path_join(directory, "1");
     struct nrd_status *status = version == NULL ? status_no_memory() : file_make_dirs(version);
     if (status == NULL) {
-        status =
-            link_to(target, version, ending >= 0 ? endings[ending].file : path_base(file->path));
+        status = link_to(target, version, ending != NULL ? ending->file : path_base(file->path));
     }
     if (status == NULL) {
         status = write_config(directory, file, backend);

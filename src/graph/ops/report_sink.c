@@ -492,7 +492,8 @@ static struct nrd_status *compute(struct nrd_compute *ctx, void *self)
     r->begin = r->messages == 0 ? r->last : r->begin;
     bool shown = r->print && (!r->has_printed || r->last - r->printed >= r->interval);
     bool first = true;
-    struct json_writer writer, *w = r->format == FORMAT_JSON ? &writer : NULL;
+    struct json_writer writer = {0};
+    struct json_writer *w = r->format == FORMAT_JSON ? &writer : NULL;
     if (shown) {
         begin_line(r, ctx, w);
     }

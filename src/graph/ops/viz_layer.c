@@ -338,13 +338,13 @@ static struct nrd_status *draw_depth(const struct viz_scene *scene, struct viz_s
 
 // ---- classifications ------------------------------------------------------------------------------------------------
 
-// "hex_nut 99.8 %", or a BYTES tensor's first text. Into `said`.
+// "hex_nut 99.8 %", or, without `best`, a BYTES tensor's first text. Into `said`.
 static void say_class(struct viz_spec *spec, const struct nrd_tensor *t,
                       const struct result_class *best)
 {
     char number[LABEL_TEXT_MAX];
     str_clear(&spec->said);
-    if (t->dtype == NRD_DTYPE_BYTES) {
+    if (best == NULL) {
         uint32_t length = 0;
         if (t->byte_size >= 4) {
             memcpy(&length, t->data, sizeof(length));

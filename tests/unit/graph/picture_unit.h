@@ -4,6 +4,8 @@
 #ifndef NEREID_TESTS_UNIT_GRAPH_PICTURE_UNIT_H
 #define NEREID_TESTS_UNIT_GRAPH_PICTURE_UNIT_H
 
+#include <stdio.h>
+
 #include "app_unit.h"
 
 #include "graph/ops/ops.h"

@@ -234,7 +234,7 @@ static void random_graphs_account_for_every_message(void **state)
     (void)state;
     static struct random_graph g;
     const char *more = getenv("NEREID_RANDOM_GRAPHS");
-    int graphs = more == NULL ? GRAPHS : atoi(more);
+    int graphs = more == NULL ? GRAPHS : (int)strtol(more, NULL, 10);
     for (int i = 0; i < graphs; i++) {
         uint64_t from = seed;
         invent(&g);

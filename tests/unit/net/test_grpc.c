@@ -76,7 +76,8 @@ static void echo_message(struct grpc_call *call, struct grpc_message message)
         grpc_finish(call, GRPC_RESOURCE_EXHAUSTED, SLICE("out of memory"));
         return;
     }
-    assert_int_equal((uintptr_t)(message.bytes + message.size) % 64 == 0 || call->inbox.encoding != 0, 1);
+    assert_int_equal(
+        (uintptr_t)(message.bytes + message.size) % 64 == 0 || call->inbox.encoding != 0, 1);
     grpc_prefix(r->prefix, message.size);
     r->message = message;
     size_t half = message.size / 2;
