@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // InferenceProcessorOp: one operation on each of some tensors, and the results in one message. Parameters and operations are Holoscan's;
-// custom CUDA kernels are refused by name. A tensor is looked for in the messages of all flows. Several tensors of one operation are
+// custom CUDA kernels need a GPU. A tensor is looked for in the messages of all flows. Several tensors of one operation are
 // written "scores:labels:boxes".
 #include <errno.h>
 #include <stdio.h>
@@ -11,6 +11,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "graph/ops/custom_kernels.h"
 #include "graph/ops/picture_ops.h"
 #include "graph/ops/pixels.h"
 #include "graph/ops/processes.h"
@@ -27,6 +28,7 @@ enum operation {
     OPERATION_PRINT_INT32,
     OPERATION_PRINT_BINARY,
     OPERATION_EXPORT_BINARY,
+    OPERATION_CUSTOM_KERNELS,
 };
 static const struct {
     const char *name;
@@ -40,6 +42,7 @@ static const struct {
     [OPERATION_PRINT_INT32] = {"print_int32", 1, false},
     [OPERATION_PRINT_BINARY] = {"print_custom_binary_classification", 3, false},
     [OPERATION_EXPORT_BINARY] = {"export_binary_classification_to_csv", 5, false},
+    [OPERATION_CUSTOM_KERNELS] = {"custom_cuda_kernel", 1, true},
 };
 #define OPERATION_COUNT (sizeof(operations) / sizeof(operations[0]))
 
@@ -52,6 +55,7 @@ struct process {
     const char *words[WORDS_MAX];
     const char *out_name; // of processed_map
     struct box_maker *boxes;
+    struct custom_kernels *kernels;
     FILE *csv;
 };
 
@@ -104,7 +108,8 @@ static const struct nrd_param params[] = {
      .type = NRD_PARAM_VALUE,
      .flags = NRD_PARAM_OPTIONAL,
      .offset = FIELD(custom_kernels),
-     .help = "Sources of CUDA kernels: not built, refused when an operation names one."},
+     .help = "CUDA kernels: {cuda_kernel-<id>: text or path, out_dtype-<id>, "
+             "output_dimensions-<id>, thread_per_block-<id>}."},
     {.name = "config_path",
      .type = NRD_PARAM_STRING,
      .offset = FIELD(config_path),
@@ -113,7 +118,7 @@ static const struct nrd_param params[] = {
     FLAG(disable_transmitter, "Sends nothing."),
     FLAG(input_on_cuda, "For Holoscan's files: tensors are taken where they are."),
     FLAG(output_on_cuda, "For Holoscan's files: results are on the host."),
-    FLAG(transmit_on_cuda, "For Holoscan's files: results are on the host."),
+    FLAG(transmit_on_cuda, "Results of custom kernels stay on the GPU; others are on the host."),
     FLAG(use_cuda_graphs, "For Holoscan's files: about custom kernels."),
     {.name = "allocator",
      .type = NRD_PARAM_RESOURCE,
@@ -167,6 +172,11 @@ static size_t cut(char *text, char separator, const char **parts, size_t most)
 
 static struct nrd_status *find_operation(struct process *p, size_t words)
 {
+    const char *custom = operations[OPERATION_CUSTOM_KERNELS].name;
+    if (strncmp(p->words[0], custom, strlen(custom)) == 0) {
+        p->operation = OPERATION_CUSTOM_KERNELS; // which ones is read by custom_kernels_create()
+        return NULL;
+    }
     for (size_t i = 0; i < OPERATION_COUNT; i++) {
         if (strcmp(operations[i].name, p->words[0]) == 0) {
             p->operation = (enum operation)i;
@@ -177,14 +187,10 @@ static struct nrd_status *find_operation(struct process *p, size_t words)
                                     p->words[0], operations[i].words, words);
         }
     }
-    if (strncmp(p->words[0], "custom_cuda_kernel", strlen("custom_cuda_kernel")) == 0) {
-        return status_new(NRD_UNSUPPORTED, "operation '%s': custom CUDA kernels are not built",
-                          p->words[0]);
-    }
     return status_new(NRD_INVALID_ARG,
                       "unknown operation '%s': max_per_channel_scaled, scale_intensity_cpu, "
-                      "generate_boxes, print, print_int32, print_custom_binary_classification or "
-                      "export_binary_classification_to_csv",
+                      "generate_boxes, print, print_int32, print_custom_binary_classification, "
+                      "export_binary_classification_to_csv or custom_cuda_kernel-<id>",
                       p->words[0]);
 }
 
@@ -233,7 +239,9 @@ static struct nrd_status *read_process(struct inference_processor *ip, const cha
                               p->words[0], key);
         }
     }
-    return NULL;
+    return p->operation == OPERATION_CUSTOM_KERNELS
+               ? custom_kernels_create(ip->custom_kernels, p->words[0], &p->kernels)
+               : NULL;
 }
 
 static struct nrd_status *setup(struct nrd_operator *op, void *self)
@@ -272,6 +280,7 @@ static void destroy(struct nrd_operator *op, void *self)
     for (size_t i = 0; i < ip->process_count; i++) {
         mem_free(ip->processes[i].text);
         box_maker_destroy(ip->processes[i].boxes);
+        custom_kernels_destroy(ip->processes[i].kernels);
     }
     mem_free(ip->processes);
     str_fini(&ip->line);
@@ -326,6 +335,12 @@ static struct nrd_status *stop(struct nrd_operator *op, void *self)
     for (size_t i = 0; i < ip->process_count; i++) {
         FILE *csv = ip->processes[i].csv;
         ip->processes[i].csv = NULL;
+        struct nrd_status *done = custom_kernels_finish(ip->processes[i].kernels);
+        if (status == NULL) {
+            status = done;
+        } else {
+            status_free(done);
+        }
         if (csv != NULL && fclose(csv) != 0 && status == NULL) {
             status = status_new(NRD_INTERNAL, "cannot write the CSV of '%s': %s",
                                 ip->processes[i].words[1], strerror(errno));
@@ -345,7 +360,8 @@ struct job {
     struct nrd_message *out; // NULL: nothing yet
 };
 
-static struct nrd_status *find_tensor(struct job *job, const char *name, struct nrd_tensor **host)
+static struct nrd_status *find_tensor(struct job *job, const char *name, bool to_host,
+                                      struct nrd_tensor **host)
 {
     struct nrd_tensor *tensor = NULL;
     for (size_t i = 0; i < job->count && tensor == NULL; i++) {
@@ -356,6 +372,10 @@ static struct nrd_status *find_tensor(struct job *job, const char *name, struct 
     }
     if (tensor == NULL) {
         return status_new(NRD_NOT_FOUND, "none of %zu messages has tensor '%s'", job->count, name);
+    }
+    if (!to_host) {
+        *host = nrd_tensor_ref(tensor);
+        return NULL;
     }
     return pixels_on_host(&job->ip->place, job->ctx, tensor, host);
 }
@@ -438,12 +458,33 @@ static struct nrd_status *run_export(struct process *p, const struct nrd_tensor 
     return NULL;
 }
 
+// The result goes on where it is, or from the host, as transmit_on_cuda says.
+static struct nrd_status *run_kernels(struct job *job, const struct process *p,
+                                      struct nrd_tensor *t)
+{
+    struct nrd_tensor *result = NULL;
+    NRD_TRY(custom_kernels_run(p->kernels, job->ctx, job->ip->allocator, t, &result));
+    if (!job->ip->transmit_on_cuda) {
+        struct nrd_tensor *host = NULL;
+        struct nrd_status *status = pixels_copy_to_host(job->ctx, result, &host);
+        nrd_tensor_unref(result);
+        NRD_TRY(status);
+        result = host;
+    }
+    struct nrd_status *status = nrd_message_add_tensor(job->out, p->out_name, result);
+    if (status != NULL) {
+        nrd_tensor_unref(result);
+    }
+    return status;
+}
+
 static struct nrd_status *run_process(struct job *job, struct process *p)
 {
     struct nrd_tensor *tensors[KEYS_MAX] = {NULL};
     struct nrd_status *status = NULL;
     for (size_t i = 0; i < p->key_count && status == NULL; i++) {
-        status = find_tensor(job, p->keys[i], &tensors[i]);
+        status =
+            find_tensor(job, p->keys[i], p->operation != OPERATION_CUSTOM_KERNELS, &tensors[i]);
     }
     if (status != NULL) {
         goto done;
@@ -464,6 +505,9 @@ static struct nrd_status *run_process(struct job *job, struct process *p)
         break;
     case OPERATION_EXPORT_BINARY:
         status = run_export(p, tensors[0]);
+        break;
+    case OPERATION_CUSTOM_KERNELS:
+        status = run_kernels(job, p, tensors[0]);
         break;
     }
 done:

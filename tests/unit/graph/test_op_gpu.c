@@ -5,7 +5,9 @@
 
 #include <stdlib.h>
 
+#include "base/file.h"
 #include "gpu/copy.h"
+#include "gpu/nvrtc.h"
 #include "graph/ops/pixels.h"
 #include "graph/streams.h"
 #include "picture_unit.h"
@@ -105,6 +107,154 @@ static void tensors_of_a_gpu_come_to_operators_of_the_host(void **state)
     ok(run(&holoviz_op, "{headless: true, width: 2, height: 2, tensors: [{name: v, type: color}]}",
            true));
     assert_int_equal(got.bytes[4], 0x64);
+    unit_forget();
+}
+
+// A pretended compiler: what it was given is what it makes.
+struct nvrtc_program {
+    char code[256];
+};
+static struct nvrtc_program program;
+static int fake_version(int *major, int *minor)
+{
+    *major = 13;
+    *minor = 0;
+    return NVRTC_OK;
+}
+static const char *fake_error(int result)
+{
+    (void)result;
+    return NULL;
+}
+static int fake_arch_count(int *count)
+{
+    *count = 1;
+    return NVRTC_OK;
+}
+static int fake_archs(int *archs)
+{
+    archs[0] = 90;
+    return NVRTC_OK;
+}
+static int fake_create(struct nvrtc_program **out, const char *source, const char *name,
+                       int header_count, const char *const *headers,
+                       const char *const *header_names)
+{
+    (void)name;
+    (void)header_count;
+    (void)headers;
+    (void)header_names;
+    snprintf(program.code, sizeof(program.code), "%s", source);
+    *out = &program;
+    return NVRTC_OK;
+}
+static int fake_destroy(struct nvrtc_program **out)
+{
+    *out = NULL;
+    return NVRTC_OK;
+}
+static int fake_compile(struct nvrtc_program *p, int count, const char *const *options)
+{
+    (void)p;
+    (void)count;
+    (void)options;
+    return NVRTC_OK;
+}
+static int fake_size(struct nvrtc_program *p, size_t *size)
+{
+    *size = strlen(p->code) + 1;
+    return NVRTC_OK;
+}
+static int fake_text(struct nvrtc_program *p, char *to)
+{
+    memcpy(to, p->code, strlen(p->code) + 1);
+    return NVRTC_OK;
+}
+static const struct gpu_nvrtc fake_nvrtc = {
+    .version = fake_version,
+    .error_string = fake_error,
+    .arch_count = fake_arch_count,
+    .archs = fake_archs,
+    .create = fake_create,
+    .destroy = fake_destroy,
+    .compile = fake_compile,
+    .log_size = fake_size,
+    .log = fake_text,
+    .cubin_size = fake_size,
+    .cubin = fake_text,
+    .ptx_size = fake_size,
+    .ptx = fake_text,
+};
+
+static struct fake_launch launches[8];
+static float first_numbers[8];
+static int launch_count;
+static void note_launch(const struct fake_launch *launch)
+{
+    void *input;
+    memcpy(&input, launch->params, sizeof(input));
+    const float *bytes = fake_cuda_peek(input);
+    first_numbers[launch_count] = bytes == NULL ? -1.0f : bytes[0];
+    launches[launch_count++] = *launch;
+}
+
+static void custom_kernels_are_launched_with_their_grids(void **state)
+{
+    (void)state;
+    char folder[] =
+        "/tmp/nereid-kernels-XXXXXX"; // what was compiled is kept there, not in the user's own place
+    assert_non_null(mkdtemp(folder));
+    setenv("NEREID_CACHE_DIR", folder, 1);
+    nvrtc_replace(&fake_nvrtc);
+    static const struct fake_kernel one = {"customKernel1", sizeof(void *), note_launch, NULL,
+                                           1000};
+    static const struct fake_kernel two = {"customKernelx", sizeof(void *), note_launch, NULL,
+                                           1000};
+    fake_cuda_kernel(&one);
+    fake_cuda_kernel(&two);
+    struct nrd_tensor *t = unit_give("a", NRD_DTYPE_F32, 20, 30);
+    ((float *)t->data)[0] = 42.0f;
+    static const char params[] =
+        "{process_operations: {a: 'custom_cuda_kernel-1:custom_cuda_kernel-x'}, processed_map: {a: "
+        "b}, custom_kernels: {"
+        "cuda_kernel-1: 'one', out_dtype-1: kUInt8, output_dimensions-1: '20,30', cuda_kernel-x: "
+        "'two', output_dimensions-x: '5,4',"
+        " thread_per_block-x: '16,16'}}";
+    for (int upload = 0; upload < 2; upload++) {
+        launch_count = 0;
+        ok(run(&inference_processor_op, params, upload == 1));
+        assert_int_equal(launch_count, 4); // two messages
+        assert_true(first_numbers[0] == 42.0f);
+        assert_int_equal(launches[0].grid[0], 3); // 600 numbers by 256
+        assert_int_equal(launches[0].block[0], 256);
+        assert_int_equal(launches[1].grid[0], 2); // 20 and 30 by 16
+        assert_int_equal(launches[1].grid[1], 2);
+        assert_int_equal(launches[1].block[1], 16);
+        assert_int_equal(got.memory, NRD_MEMORY_CPU);
+        assert_int_equal(got.size, 5 * 4 * 4);
+    }
+    unit_forget();
+    nvrtc_replace(NULL);
+    unsetenv("NEREID_CACHE_DIR");
+    ok(file_remove_tree(folder));
+}
+
+static void custom_kernels_without_a_gpu_are_refused(void **state)
+{
+    (void)state;
+    unit_give("a", NRD_DTYPE_F32, 20, 30);
+    struct gpu_system *system = NULL;
+    struct nrd_status *status = gpu_system_open(&system);
+    bool has_one = status == NULL;
+    status_free(status);
+    gpu_system_close(system);
+    if (!has_one) {
+        fails(run(&inference_processor_op,
+                  "{process_operations: {a: custom_cuda_kernel-1}, processed_map: {a: b}, "
+                  "custom_kernels: {cuda_kernel-1: text}}",
+                  false),
+              "operator 'op': custom CUDA kernels: there is no GPU 0");
+    }
     unit_forget();
 }
 
@@ -208,6 +358,27 @@ static void kernels_agree_with_the_host(void **state)
     unit_forget();
 }
 
+static void a_custom_kernel_runs(void **state)
+{
+    (void)state;
+    if (!has_gpu()) {
+        skip();
+    }
+    struct nrd_tensor *t = unit_give("a", NRD_DTYPE_F32, 20, 30);
+    fill_random(t, 7);
+    ok(run(&inference_processor_op,
+           "{process_operations: {a: custom_cuda_kernel-1}, processed_map: {a: b}, custom_kernels: "
+           "{cuda_kernel-1: 'extern \"C\" __global__ void"
+           " customKernel1(const float *in, float *out, int n) { int i = blockIdx.x * blockDim.x + "
+           "threadIdx.x; if (i < n) out[i] = 2.0f * in[i]; }'}}",
+           false));
+    assert_int_equal(got.size, 20 * 30 * 4);
+    for (int i = 0; i < 600; i++) {
+        assert_true(((const float *)(void *)got.bytes)[i] == 2.0f * ((const float *)t->data)[i]);
+    }
+    unit_forget();
+}
+
 static int forget_bytes(void **state)
 {
     (void)state;
@@ -220,7 +391,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         MACHINE_TEST(tensors_of_a_gpu_come_to_operators_of_the_host),
+        MACHINE_TEST(custom_kernels_are_launched_with_their_grids),
+        cmocka_unit_test(custom_kernels_without_a_gpu_are_refused),
         cmocka_unit_test(kernels_agree_with_the_host),
+        cmocka_unit_test(a_custom_kernel_runs),
     };
     return cmocka_run_group_tests(tests, NULL, forget_bytes);
 }

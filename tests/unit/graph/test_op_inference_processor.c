@@ -204,8 +204,30 @@ static void processor_refuses_by_name(void **state)
     unit_give("a", NRD_DTYPE_F32, 3);
     fails(unit_run(&inference_processor_op, "{process_operations: {a: [shrink]}}"),
           "t.yaml:1:26: unknown operation 'shrink'");
-    fails(unit_run(&inference_processor_op, "{process_operations: {a: [custom_cuda_kernel-1]}}"),
-          "custom_cuda_kernel-1");
+    static const struct {
+        const char *params, *part;
+    } kernels[] = {
+        {"{process_operations: {a: custom_cuda_kernel-1}, processed_map: {a: b}}",
+         "no 'cuda_kernel-1'"},
+        {"{process_operations: {a: custom_cuda_kernel-1}}", "processed_map"},
+        {"{process_operations: {a: custom_cuda_kernel}, processed_map: {a: b}}",
+         "is not custom_cuda_kernel-<id>"},
+        {"{process_operations: {a: custom_cuda_kernel-x}, processed_map: {a: b}, custom_kernels: "
+         "{cuda_kernel-x: t, out_dtype-x: float}}",
+         "'float'"},
+        {"{process_operations: {a: custom_cuda_kernel-x}, processed_map: {a: b}, custom_kernels: "
+         "{cuda_kernel-x: t, thread_per_block-x: '64,32'}}",
+         "at most 1024 threads"},
+        {"{process_operations: {a: custom_cuda_kernel-x}, processed_map: {a: b}, custom_kernels: "
+         "{cuda_kernel-x: t, output_dimensions-x: '4,,2'}}",
+         "numbers with commas"},
+        {"{process_operations: {a: custom_cuda_kernel-x}, processed_map: {a: b}, custom_kernels: "
+         "{cuda_kernel-x: /nowhere.cu}}",
+         "/nowhere.cu"},
+    };
+    for (size_t i = 0; i < sizeof(kernels) / sizeof(kernels[0]); i++) {
+        fails(unit_run(&inference_processor_op, kernels[i].params), kernels[i].part);
+    }
     fails(unit_run(&inference_processor_op, "{process_operations: {a: [print, print]}}"),
           "'a' has 2");
     fails(unit_run(&inference_processor_op, "{process_operations: [a]}"), "no map");
