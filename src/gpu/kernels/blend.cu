@@ -20,7 +20,7 @@ __device__ static inline unsigned blend(unsigned over, unsigned below, unsigned 
 __device__ static unsigned over_at(const kernel_blend &p, unsigned x, unsigned y)
 {
     if (p.lut != 0) {
-        unsigned map_x = (unsigned)((2ull * x + 1) * p.over.width / (2ull * p.canvas.width));
+        unsigned map_x = (unsigned)ratio((2ull * x + 1) * p.over.width, 2ull * p.canvas.width);
         const u8 *row = row_of<const u8>(p.over, y);
         unsigned number = p.map_bytes == 1   ? row[map_x]
                           : p.map_bytes == 2 ? reinterpret_cast<const u16 *>(row)[map_x]
@@ -45,7 +45,7 @@ extern "C" __global__ void nereid_blend(const kernel_blend p)
     unsigned count = group_count(p.canvas.width, x);
     unsigned over_y = y;
     if (p.lut != 0) {
-        over_y = (unsigned)((2ull * y + 1) * p.over.height / (2ull * p.canvas.height));
+        over_y = (unsigned)ratio((2ull * y + 1) * p.over.height, 2ull * p.canvas.height);
     }
     unsigned *row = row_of<unsigned>(p.canvas, y) + x;
     if (count == GROUP && (reinterpret_cast<unsigned long long>(row) & 15) == 0) {

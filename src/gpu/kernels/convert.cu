@@ -34,7 +34,7 @@ __device__ static position linear_at(unsigned i, unsigned from, unsigned to)
 
 __device__ static unsigned nearest_at(unsigned i, unsigned from, unsigned to)
 {
-    unsigned at = (unsigned)((2ull * i + 1) * from / (2ull * to));
+    unsigned at = (unsigned)ratio((2ull * i + 1) * from, 2ull * to);
     return at < from ? at : from - 1;
 }
 
@@ -131,7 +131,7 @@ __device__ static inline TO channel_of(const kernel_convert &p, const float *v, 
 // Packed floats: four numbers side by side a thread, so that a warp's stores are one piece. Four pixels a thread would be 48 bytes
 // a thread, and each store of the warp in pieces all over 1536 bytes: four times slower.
 template <typename FROM, typename TO, int C, unsigned D>
-__device__ static void flat_group(const kernel_convert &p)
+__device__ static void flat_numbers(const kernel_convert &p)
 {
     unsigned numbers = p.to.width * D;
     unsigned at;
@@ -154,13 +154,16 @@ __device__ static void flat_group(const kernel_convert &p)
     store_plane<TO>(row_of<TO>(p.to, y) + at, out, count, 1);
 }
 
+template <typename FROM, typename TO, int C>
+__device__ static void flat_group(const kernel_convert &p)
+{
+    return p.to.channels == 3 ? flat_numbers<FROM, TO, C, 3>(p) : flat_numbers<FROM, TO, C, 4>(p);
+}
+
 // Pictures of one size: four pixels a thread.
 template <typename FROM, typename TO, int C>
 __device__ static void convert_group(const kernel_convert &p)
 {
-    if (sizeof(TO) == 4 && p.flat) {
-        return p.to.channels == 3 ? flat_group<FROM, TO, C, 3>(p) : flat_group<FROM, TO, C, 4>(p);
-    }
     unsigned x;
     unsigned y;
     if (!group_at(p.to.width, p.to.height, &x, &y)) {
@@ -265,3 +268,4 @@ __device__ static void sample_pixel(const kernel_convert &p)
 #define JOIN(NAME, FROM, TO) JOIN_(NAME, FROM, TO)
 DEFINE_KERNEL(JOIN(convert, NEREID_FROM, NEREID_TO), convert_group, NEREID_FROM, NEREID_TO)
 DEFINE_KERNEL(JOIN(resize, NEREID_FROM, NEREID_TO), sample_pixel, NEREID_FROM, NEREID_TO)
+DEFINE_KERNEL(JOIN(flat, NEREID_FROM, NEREID_TO), flat_group, NEREID_FROM, NEREID_TO)

@@ -3,6 +3,31 @@
 // nine threads of the same block or its neighbours.
 #include "common.cuh"
 
+// Pixels x0 - 1 to x0 + 4 of a row; beyond an edge lies its mirror image, and what no pixel needs is any.
+template <typename T>
+__device__ static void around(const T *row, unsigned x0, unsigned width, unsigned count,
+                              unsigned *v)
+{
+    __align__(8) T middle[GROUP];
+    if (count == GROUP && words_at(row + x0)) {
+        load_words<GROUP * sizeof(T)>(row + x0, middle);
+    } else {
+#pragma unroll
+        for (unsigned i = 0; i < GROUP; i++) {
+            // The first one past the edge is a mirror image too, where the last pixel of the row is one of these.
+            unsigned at = x0 + i < width ? x0 + i : x0 + i == width ? width - 2 : width - 1;
+            middle[i] = row[at];
+        }
+    }
+    v[0] = row[x0 == 0 ? 1 : x0 - 1];
+    unsigned after = x0 + GROUP;
+    v[5] = row[after < width ? after : after == width ? width - 2 : width - 1];
+#pragma unroll
+    for (unsigned i = 0; i < GROUP; i++) {
+        v[i + 1] = middle[i];
+    }
+}
+
 template <typename T> __device__ static void demosaic(const kernel_demosaic &p)
 {
     unsigned x0;
@@ -16,19 +41,13 @@ template <typename T> __device__ static void demosaic(const kernel_demosaic &p)
     const T *up = row_of<const T>(p.from, y == 0 ? 1 : y - 1);
     const T *row = row_of<const T>(p.from, y);
     const T *down = row_of<const T>(p.from, y + 1 < height ? y + 1 : y - 1);
-    // The six columns around the four pixels; beyond an edge lies its mirror image.
+    // The six columns around the four pixels.
     unsigned a[6];
     unsigned b[6];
     unsigned d[6];
-#pragma unroll
-    for (unsigned i = 0; i < 6; i++) {
-        long long at = (long long)x0 + i - 1;
-        at = at < 0 ? 1 : at;
-        at = at >= width ? (at == width ? (long long)width - 2 : (long long)width - 1) : at;
-        a[i] = up[at];
-        b[i] = row[at];
-        d[i] = down[at];
-    }
+    around<T>(up, x0, width, count, a);
+    around<T>(row, x0, width, count, b);
+    around<T>(down, x0, width, count, d);
     bool with_red = (y & 1) == p.red_y;
     __align__(16) T four[GROUP * 4];
     __align__(16) T three[GROUP * 3];

@@ -24,6 +24,7 @@
     K(resize_u8_u8, convert_u8_u8) K(resize_u8_f32, convert_u8_f32) K(resize_f32_u8, convert_f32_u8) \
     K(resize_f32_f32, convert_f32_f32) K(resize_u16_u8, convert_u16_u8) K(resize_u16_u16, convert_u16_u16) \
     K(resize_u16_f32, convert_u16_f32) \
+    K(flat_u8_f32, convert_u8_f32) K(flat_f32_f32, convert_f32_f32) K(flat_u16_f32, convert_u16_f32) \
     K(from_yuv, yuv) K(to_yuv, yuv) K(demosaic_u8, demosaic) K(demosaic_u16, demosaic) \
     K(argmax, classes) K(threshold, classes) K(softmax, classes) K(sigmoid, classes) K(blend, blend)
 // clang-format on
@@ -308,11 +309,14 @@ struct nrd_status *gpu_kernel_convert_launch(const struct gpu_convert *params,
                           params->to.width, params->to.height);
     }
     set_scale(&k, params);
-    k.flat = same && !params->planar && params->to.channels >= 3 &&
-             params->to.dtype == NRD_DTYPE_F32 && params->to.width <= UINT32_MAX / 4;
-    if (k.flat) {
-        return launch(stream, (enum kernel)(KERNEL_convert_u8_u8 + (int)unit),
-                      groups(params->to.width * params->to.channels), params->to.height, &k);
+    bool flat = same && !params->planar && params->to.channels >= 3 &&
+                params->to.dtype == NRD_DTYPE_F32 && params->to.width <= UINT32_MAX / 4;
+    if (flat) {
+        enum kernel kernel = params->from.dtype == NRD_DTYPE_U8    ? KERNEL_flat_u8_f32
+                             : params->from.dtype == NRD_DTYPE_U16 ? KERNEL_flat_u16_f32
+                                                                   : KERNEL_flat_f32_f32;
+        return launch(stream, kernel, groups(params->to.width * params->to.channels),
+                      params->to.height, &k);
     }
     if (same) {
         return launch(stream, (enum kernel)(KERNEL_convert_u8_u8 + (int)unit),

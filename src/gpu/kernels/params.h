@@ -24,7 +24,6 @@ struct kernel_convert {
     int order[4];
     int sampling; // enum kernel_sampling
     int keeps;    // the values stay what they are (of one type), rounded if sampled
-    int flat; // one size, packed floats of 3 or 4 channels: a thread does four numbers instead of four pixels
     float factor;
     float offset;
     float alpha;

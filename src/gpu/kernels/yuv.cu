@@ -39,6 +39,15 @@ __device__ static void gather(const kernel_yuv &p, unsigned x, unsigned y, unsig
         }
     }
     const u8 *c = p.planes[1] + p.strides[1] * (y / 2);
+    if (p.layout == KERNEL_NV12 && count == GROUP && words_at(c + x)) {
+        __align__(4) u8 pairs[GROUP];
+        load_words<GROUP>(c + x, pairs);
+        us[0] = pairs[0];
+        vs[0] = pairs[1];
+        us[1] = pairs[2];
+        vs[1] = pairs[3];
+        return;
+    }
 #pragma unroll
     for (unsigned i = 0; i < 2; i++) {
         if (2 * i < count) {

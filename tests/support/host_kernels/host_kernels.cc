@@ -184,6 +184,8 @@ template <typename P, void (*KERNEL)(P)> static void add(const char *name)
 #define ADD_PAIR(FROM, TO)                                                                         \
     add<kernel_convert, pair_##FROM##_##TO::nereid_convert_##FROM##_##TO>("nereid_convert_" #FROM  \
                                                                           "_" #TO);                \
+    add<kernel_convert, pair_##FROM##_##TO::nereid_flat_##FROM##_##TO>("nereid_flat_" #FROM        \
+                                                                       "_" #TO);                   \
     add<kernel_convert, pair_##FROM##_##TO::nereid_resize_##FROM##_##TO>("nereid_resize_" #FROM    \
                                                                          "_" #TO)
 
