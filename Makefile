@@ -325,7 +325,10 @@ bench_programs := $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c))
 $(B)/bench/%: $(B)/obj/bench/%.o $(call libs_for,core)
 	@mkdir -p $(@D)
 	$(q)$(CC) $(ldflags) -o $@ $< $(call lib_of,core) $(call libs_for,core) $(sys_proto) $(sys_base) -lnghttp2
-# Those of graphs are programs of a user: on the public library alone.
+# These are programs of a user: on the public library alone.
+$(B)/bench/client: $(B)/obj/bench/client.o $(nereid_so)
+	@mkdir -p $(@D)
+	$(q)$(CC) $(ldflags) -o $@ $< -L$(B)/lib -lnereid -Wl,-rpath,'$$ORIGIN/../lib'
 $(B)/bench/graph_%: $(B)/obj/bench/graph_%.o $(nereid_so)
 	@mkdir -p $(@D)
 	$(q)$(CC) $(ldflags) -o $@ $< -L$(B)/lib -lnereid -Wl,-rpath,'$$ORIGIN/../lib'
