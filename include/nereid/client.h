@@ -143,7 +143,8 @@ struct nrd_client_request {
     bool empty_final_response; /* streams: ask for an empty last response of decoupled models */
 };
 
-/* An output, or a view of one: valid as long as its response, but for `data` that the caller gave. */
+/* An output, or a view of one: valid as long as its response, but for `data` that the caller gave. In a stream's response an
+   output that went to shared memory has neither data nor region: only who asked knows where it is. */
 struct nrd_client_tensor {
     const char *name;
     enum nrd_dtype dtype;
