@@ -441,13 +441,12 @@ void exec_drop_staged(struct nrd_compute *ctx)
 
 static void watch_span(struct nrd_compute *ctx, bool begin)
 {
-    int64_t now = nrd_compute_now(ctx);
     for (uint32_t i = 0; i < ctx->plan->watcher_count; i++) {
         const struct watcher *w = ctx->plan->watchers[i];
-        void (*hook)(void *self, struct nrd_compute *ctx, int64_t now) =
+        void (*hook)(void *self, struct nrd_compute *ctx) =
             begin ? w->class->began : w->class->ended;
         if (hook != NULL && (w->fragment == NULL || w->fragment == ctx->op->fragment)) {
-            hook(w->self, ctx, now);
+            hook(w->self, ctx);
         }
     }
 }

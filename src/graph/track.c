@@ -368,11 +368,17 @@ static bool operator_init(struct track *t, size_t index, const struct track_spec
     op->is_sink = spec->is_sink;
     op->input_count = spec->input_count;
     op->output_count = spec->output_count;
-    op->output_names = spec->outputs;
-    t->names[index] = spec->name;
+    const char **outputs = arena_calloc(&t->arena, spec->output_count + 1, sizeof(*outputs));
+    bool copied = outputs != NULL;
+    for (size_t i = 0; i < spec->output_count && copied; i++) {
+        outputs[i] = arena_strdup(&t->arena, slice_of(spec->outputs[i]));
+        copied = outputs[i] != NULL;
+    }
+    op->output_names = outputs;
+    t->names[index] = arena_strdup(&t->arena, slice_of(spec->name));
     op->inputs = mem_calloc(spec->input_count + 1, sizeof(*op->inputs));
     op->output_counts = mem_calloc(spec->output_count + 1, sizeof(*op->output_counts));
-    return op->inputs != NULL && op->output_counts != NULL;
+    return copied && t->names[index] != NULL && op->inputs != NULL && op->output_counts != NULL;
 }
 
 static bool make_tables(struct track *t, const struct track_spec *spec)
@@ -412,6 +418,7 @@ struct nrd_status *track_create(const struct track_spec *spec, struct track **tr
     t->now = spec->now;
     t->now_arg = spec->now_arg;
     t->node_count = 1;
+    arena_init(&t->arena, 0);
     t->log.fd = -1;
     t->logs = spec->options.log_path != NULL && spec->options.log_path[0] != '\0';
     pthread_mutex_init(&t->lock, NULL);
@@ -486,6 +493,7 @@ void track_destroy(struct track *t)
     mem_free(t->paths);
     mem_free(t->nodes);
     mem_free(t->slots);
+    arena_fini(&t->arena);
     pthread_mutex_destroy(&t->lock);
     pthread_mutex_destroy(&t->log.lock);
     mem_free(t);

@@ -39,7 +39,7 @@ struct track_spec {
     void *now_arg;
 };
 
-// Names and `now` are borrowed. NRD_INVALID_ARG: skip_last over its maximum; NRD_INTERNAL: the log cannot be written (names
+// Names are copied, `now_arg` is borrowed. NRD_INVALID_ARG: skip_last over its maximum; NRD_INTERNAL: the log cannot be written (names
 // it). Returns owned. Thread: owner.
 NRD_MUST_USE struct nrd_status *track_create(const struct track_spec *spec, struct track **track);
 // Everything counted is forgotten, for another run of the same operators; the log begins anew. Thread: owner.

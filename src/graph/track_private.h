@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/arena.h"
 #include "base/pool.h"
 #include "graph/latency.h"
 #include "graph/track.h"
@@ -70,6 +71,7 @@ struct track {
     struct track_operator *operators;
     size_t operator_count;
     const char **names; // of the operators
+    struct arena arena; // texts: results are read when the graph may be another already
     struct track_path **paths;
     _Atomic uint32_t path_count;
     struct track_node *nodes; // from 1

@@ -12,16 +12,16 @@ struct watcher_class {
     bool hop_times; // `received` and `emitted` want the time: a look at the clock for each
     // Before the first operator starts; the plan is fixed until `end`. An error keeps the run from beginning.
     struct nrd_status *(*begin)(void *self, struct plan *plan);
-    void (*began)(void *self, struct nrd_compute *ctx, int64_t now);
+    // Around each compute; who wants the time asks nrd_compute_now().
+    void (*began)(void *self, struct nrd_compute *ctx);
     // `again`: it was received before, as a latest-value flow does. The queue's number among the operator's is flow - ctx->flows.
     void (*received)(void *self, struct nrd_compute *ctx, const struct plan_flow *flow,
                      const struct nrd_message *message, bool again, int64_t now);
     void (*emitted)(void *self, struct nrd_compute *ctx, uint32_t output,
                     struct nrd_message *message, int64_t now);
-    void (*ended)(void *self, struct nrd_compute *ctx,
-                  int64_t now);                 // also of a compute that failed
-    void (*end)(void *self, struct plan *plan); // after the last operator stopped
-    void (*destroy)(void *self);                // with the application
+    void (*ended)(void *self, struct nrd_compute *ctx); // also of a compute that failed
+    void (*end)(void *self, struct plan *plan);         // after the last operator stopped
+    void (*destroy)(void *self);                        // with the application
 };
 
 #endif

@@ -15,6 +15,8 @@ struct app_track {
     char *log_path; // what options.log_path points to
     struct track *track;
     const struct plan *plan; // that `track` was made for
+    // Of each of the plan's records, in its arena: whether the time of its computes' begins (ends) is needed.
+    bool *times_begin, *times_end;
 };
 
 // ---- the plan as the tracker sees it -------------------------------------------------------------------------------
@@ -62,6 +64,46 @@ static bool describe(const struct nrd_compute *exec, struct arena *arena,
     return true;
 }
 
+// A cycle ends at the begin of a compute.
+static bool has_cycles(const struct plan *plan)
+{
+    for (uint32_t i = 0; i < plan->flow_count; i++) {
+        if (plan->flows[i].producer->index >= plan->flows[i].consumer->index) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// Whether it may compute without having received anything: then what it emits begins there.
+static bool may_begin(const struct nrd_operator *op)
+{
+    for (uint32_t i = 0; i < op->inputs.count; i++) {
+        const struct graph_port *port = op->inputs.items[i];
+        if (port->condition != PORT_CONDITION_DEFAULT) {
+            return true;
+        }
+    }
+    return op->conditions.count != 0;
+}
+
+// A look at the clock costs as much as the rest of a hop: only where a path begins or ends, unless a log wants them all.
+static bool choose_times(struct app_track *a, struct plan *plan,
+                         const struct track_spec_operator *operators)
+{
+    bool all_begins = a->options.log_path != NULL || has_cycles(plan);
+    a->times_begin = arena_calloc(&plan->arena, plan->exec_count + 1, sizeof(*a->times_begin));
+    a->times_end = arena_calloc(&plan->arena, plan->exec_count + 1, sizeof(*a->times_end));
+    if (a->times_begin == NULL || a->times_end == NULL) {
+        return false;
+    }
+    for (uint32_t i = 0; i < plan->exec_count; i++) {
+        a->times_begin[i] = all_begins || operators[i].is_source || may_begin(plan->execs[i].op);
+        a->times_end[i] = operators[i].is_sink;
+    }
+    return true;
+}
+
 static struct nrd_status *make_track(struct app_track *a, struct plan *plan)
 {
     struct track_spec spec = {.operator_count = plan->exec_count,
@@ -79,6 +121,9 @@ static struct nrd_status *make_track(struct app_track *a, struct plan *plan)
             return status_no_memory();
         }
     }
+    if (!choose_times(a, plan, operators)) {
+        return status_no_memory();
+    }
     spec.operators = operators;
     return track_create(&spec, &a->track);
 }
@@ -88,7 +133,9 @@ static struct nrd_status *make_track(struct app_track *a, struct plan *plan)
 static struct nrd_status *begin(void *self, struct plan *plan)
 {
     struct app_track *a = self;
-    if (a->track == NULL || a->plan != plan) {
+    // A plan that was made anew may lie where the one before did: its records have no tracker yet.
+    bool is_known = a->plan == plan && plan->exec_count != 0 && plan->execs[0].watch != NULL;
+    if (a->track == NULL || !is_known) {
         track_destroy(a->track);
         a->track = NULL;
         NRD_TRY(make_track(a, plan));
@@ -102,10 +149,10 @@ static struct nrd_status *begin(void *self, struct plan *plan)
     return NULL;
 }
 
-static void began(void *self, struct nrd_compute *ctx, int64_t now)
+static void began(void *self, struct nrd_compute *ctx)
 {
-    (void)self;
-    track_begin(ctx->watch, now);
+    const struct app_track *a = self;
+    track_begin(ctx->watch, a->times_begin[ctx->index] ? nrd_compute_now(ctx) : 0);
 }
 
 static void received(void *self, struct nrd_compute *ctx, const struct plan_flow *flow,
@@ -131,10 +178,12 @@ static void emitted(void *self, struct nrd_compute *ctx, uint32_t output,
     message->way = way;
 }
 
-static void ended(void *self, struct nrd_compute *ctx, int64_t now)
+static void ended(void *self, struct nrd_compute *ctx)
 {
-    (void)self;
-    track_end_compute(ctx->watch, now);
+    const struct app_track *a = self;
+    if (a->times_end[ctx->index]) {
+        track_end_compute(ctx->watch, nrd_compute_now(ctx));
+    }
 }
 
 static void end(void *self, struct plan *plan)

@@ -90,6 +90,35 @@ static void track_of_a_chain_counts_every_message(void **state)
     nrd_app_destroy(app);
 }
 
+static void track_follows_a_graph_that_grows_between_runs(void **state)
+{
+    (void)state;
+    struct nrd_app *app = timed_app();
+    struct nrd_fragment *f = nrd_app_fragment(app);
+    struct nrd_operator *tx = add_source(f, "tx", 5);
+    ok(nrd_app_track(app, &ALL));
+    for (int i = 0; i < 6; i++) {
+        char name[8];
+        char path[16];
+        snprintf(name, sizeof(name), "rx%d", i);
+        snprintf(path, sizeof(path), "tx,rx%d", i);
+        flow(tx, add(f, &sink_op, name, NULL));
+        ok(nrd_app_run(app)); // the plan is made anew, perhaps where the last one lay
+        assert_int_equal(nrd_app_path_count(app), i + 1);
+        assert_int_equal(report_of(app, path).count, 5);
+    }
+    flow(tx, add(f, &sink_op, "last", NULL)); // results of the last run can still be written
+    char path[64];
+    snprintf(path, sizeof(path), "/tmp/nereid-tracking-%d.txt", (int)getpid());
+    struct str text = STR_INIT;
+    ok(nrd_app_write_tracking(app, path, false));
+    ok(file_read(path, 0, &text));
+    assert_non_null(strstr(str_cstr(&text), "tx->out: 5\n"));
+    str_fini(&text);
+    unlink(path);
+    nrd_app_destroy(app);
+}
+
 // tx fans out to a, b and rx; a and b are joined by rx. All pass the same message on, so it is copied for each branch.
 static void track_of_a_fan_out_and_join_has_one_path_a_branch(void **state)
 {
@@ -358,6 +387,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         SMALL_TEST(track_of_a_chain_counts_every_message),
+        SMALL_TEST(track_follows_a_graph_that_grows_between_runs),
         SMALL_TEST(track_of_a_fan_out_and_join_has_one_path_a_branch),
         SMALL_TEST(track_writes_text_csv_and_log),
         SMALL_TEST(track_allocates_nothing_in_steady_state),
