@@ -437,7 +437,7 @@ static void reset_record(struct nrd_compute *exec)
     exec->count = 0;
     exec->fault = NRD_OK;
     exec->worker = NULL;
-    exec->brief = true;
+    exec->long_computes = EXEC_SHORTS; // nothing is known yet
     atomic_store(&exec->stop_asked, false);
     atomic_store(&exec->async_word, (uint64_t)exec->op->async_initial);
     atomic_store(&exec->computes, 0);

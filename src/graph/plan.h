@@ -68,6 +68,7 @@ struct plan_output {
 
 // How a record stands with its worker (worker.c).
 enum exec_state { EXEC_IDLE, EXEC_RUNNING, EXEC_NOTIFIED };
+enum { EXEC_SHORTS = 64 }; // computes in a row after which the next is expected to be short
 
 struct nrd_compute {
     struct nrd_operator *op;
@@ -103,12 +104,12 @@ struct nrd_compute {
     struct nrd_status *error; // of metadata, of this execution
     enum nrd_code fault;      // of an emit that found no room
     uint32_t fault_port;
-    struct worker *worker; // that runs it now
-    bool brief;            // its last compute was short (pools of several threads)
-    uint64_t async_seen;   // async_word at the last look
-    int64_t began_at;      // graph's time of this execution's begin; only where `is_timed`
-    int64_t choice_mark;   // of dynamic flows: see choose.c
-    void *watch;           // of flow tracking: its struct track_operator
+    struct worker *worker;  // that runs it now
+    uint32_t long_computes; // pools of several: 0 when its last computes were all short
+    uint64_t async_seen;    // async_word at the last look
+    int64_t began_at;       // graph's time of this execution's begin; only where `is_timed`
+    int64_t choice_mark;    // of dynamic flows: see choose.c
+    void *watch;            // of flow tracking: its struct track_operator
 
     // Counters: written by one thread at a time, read by any.
     _Atomic uint64_t computes, received, emitted, busy_ns, late;

@@ -62,3 +62,10 @@ bool ready_is_empty(const struct ready_queue *q)
     uint64_t head = atomic_load_explicit(&q->head, memory_order_seq_cst);
     return atomic_load_explicit(&q->tail, memory_order_seq_cst) == head;
 }
+
+uint64_t ready_count(const struct ready_queue *q)
+{
+    uint64_t head = atomic_load_explicit(&q->head, memory_order_relaxed);
+    uint64_t tail = atomic_load_explicit(&q->tail, memory_order_relaxed);
+    return tail > head ? tail - head : 0;
+}

@@ -28,5 +28,6 @@ void ready_init(struct ready_queue *q, struct ready_cell *cells, uint64_t count)
 void ready_push(struct ready_queue *q, struct nrd_compute *exec);
 struct nrd_compute *ready_pop(struct ready_queue *q); // NULL: empty
 bool ready_is_empty(const struct ready_queue *q);
+uint64_t ready_count(const struct ready_queue *q); // about
 
 #endif

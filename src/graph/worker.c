@@ -229,6 +229,8 @@ void pool_reset(struct pool *pool)
         struct worker *w = &pool->workers[i];
         w->next = NULL;
         w->next_uses = 0;
+        w->soon = true;
+        w->clock = 0;
         w->searching = false;
         w->keeps_token = false;
         w->given = false;

@@ -25,8 +25,9 @@ struct worker {
     struct nrd_compute *next; // pools of several: what this worker runs next, whatever is queued
     uint32_t next_uses;       // in a row
     bool
-        runs_brief; // the compute that it runs is short: what that makes ready can wait for its end
-    bool searching; // counted in the pool's `searching`
+        soon; // it looks into the queue soon: what it runs now, if anything, is expected to be short
+    uint64_t clock;     // clock_now_ns() at the end of its last compute; 0: it has slept since
+    bool searching;     // counted in the pool's `searching`
     bool keeps_token;   // asleep with its token: it keeps the time
     bool given;         // pools of several: woken by someone who saw to the token
     int64_t keeps_time; // the timer it sleeps for; INT64_MAX: none

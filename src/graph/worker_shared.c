@@ -10,8 +10,10 @@
 //
 // Every change is one atomic exchange, so that a wake is either seen by the look that follows it or makes another look happen.
 //
-// What a compute that is known to be short makes ready, its worker runs next itself; the rest goes to the queue, and one sleeping
-// worker is woken for it, unless one is awake and about to look (`searching`), which wakes the next when it has found something.
+// A worker whose computes are known to be short (their last EXEC_SHORTS all were) runs what they make ready itself: waking another
+// thread would cost more than it gains. It wakes one when there is more than it will soon have done, or before a compute that may
+// be long. Nobody is woken while some worker is awake and about to look (`searching`); that one wakes the next when it has found
+// something.
 #include "base/clock.h"
 #include "graph/compute.h"
 #include "graph/fence.h"
@@ -20,7 +22,8 @@
 
 enum {
     NEXT_IN_A_ROW = 32, // then the queue has its turn
-    BRIEF_NS = 10000,   // a compute below that is short
+    SHORT_NS = 10000,   // a compute below that is short
+    BACKLOG_MAX = 8,    // short computes that are not worth another thread
     TIMERS_AT_ONCE = 64,
 };
 
@@ -71,9 +74,15 @@ void shared_kick(struct pool *pool)
     }
 }
 
-static void queue_record(struct pool *pool, struct nrd_compute *exec)
+// Queues a record; `by` is the worker that does it, NULL: somebody else.
+static void queue_record(struct pool *pool, struct nrd_compute *exec, const struct worker *by)
 {
+    bool is_short = exec->long_computes == 0; // once it is queued, it may be another's
     ready_push(&pool->queue, exec);
+    if (by != NULL && by->pool == pool && by->soon && is_short &&
+        ready_count(&pool->queue) <= BACKLOG_MAX) {
+        return; // the worker comes to it before it sleeps
+    }
     shared_kick(pool);
 }
 
@@ -82,11 +91,11 @@ void shared_wake(struct pool *pool, struct nrd_compute *exec, struct worker *by)
     if (atomic_exchange_explicit(&exec->state, EXEC_NOTIFIED, memory_order_acq_rel) != EXEC_IDLE) {
         return;
     }
-    if (by != NULL && by->pool == pool && by->next == NULL && by->runs_brief &&
-        by->next_uses < NEXT_IN_A_ROW) {
+    if (by != NULL && by->pool == pool && by->next == NULL && by->soon &&
+        (by->next_uses < NEXT_IN_A_ROW || ready_is_empty(&pool->queue))) {
         by->next = exec;
     } else {
-        queue_record(pool, exec);
+        queue_record(pool, exec, by);
     }
 }
 
@@ -111,11 +120,20 @@ static void cancel_timer(struct pool *pool, struct nrd_compute *exec)
 
 static bool execute(struct worker *w, struct nrd_compute *exec)
 {
-    uint64_t began = clock_now_ns();
-    w->runs_brief = exec->brief;
+    struct pool *pool = w->pool;
+    uint64_t began = w->clock != 0 ? w->clock : clock_now_ns();
+    w->soon = exec->long_computes == 0;
+    if (!w->soon && !ready_is_empty(&pool->queue)) {
+        shared_kick(pool); // what is queued must not wait for a compute that may be long
+    }
     bool went_well = exec_execute(exec);
-    w->runs_brief = false;
-    exec->brief = clock_now_ns() - began < BRIEF_NS;
+    w->soon = true;
+    w->clock = clock_now_ns();
+    if (w->clock - began >= SHORT_NS) {
+        exec->long_computes = EXEC_SHORTS;
+    } else if (exec->long_computes != 0) {
+        exec->long_computes--;
+    }
     return went_well;
 }
 
@@ -140,7 +158,7 @@ static void run_record(struct worker *w, struct nrd_compute *exec)
             if (executed) {
                 // Others have their turn first.
                 atomic_store_explicit(&exec->state, EXEC_NOTIFIED, memory_order_release);
-                queue_record(pool, exec);
+                queue_record(pool, exec, w);
                 return;
             }
             if (!execute(w, exec)) {
@@ -222,6 +240,7 @@ static bool something_came(const struct worker *w)
 static bool spin(struct worker *w)
 {
     struct pool *pool = w->pool;
+    w->clock = 0;
     if (pool->spin <= 0) {
         return false;
     }
@@ -315,6 +334,7 @@ static bool sleep_until_woken(struct worker *w)
         token_release(pool->run);
     }
     parking_wait(&w->parking, deadline);
+    w->clock = 0;
     return get_up(w, true);
 }
 
