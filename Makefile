@@ -353,6 +353,7 @@ test-programs: $(unit_programs) $(tool_programs) $(fuzz_programs) $(fake_cuda_so
 ## make check-asan | check-ubsan | check-tsan    the tests under a sanitizer
 ## make check-gpu        the tests that need a real GPU; says what it skipped (also check-gpu-memcheck)
 ## make check-fuzz       each fuzz target for SECONDS=20 (clang)
+## make schema           docs/schema/ anew, after a change of an operator's parameters
 ## make bench            figures beside the peer server, in one run
 ## make bench-graph      streaming graphs beside Holoscan, in one run
 ## make install PREFIX=DIR
@@ -416,6 +417,10 @@ lint:
 	@tools/setup.sh lint
 	@tools/lint.sh
 check: lint test
+
+.PHONY: schema
+schema: program
+	@$(program) run --schema > docs/schema/nereid-app.schema.json
 
 bench: setup-test
 	@$(MAKE) --no-print-directory -j2 all bench-programs

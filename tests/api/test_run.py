@@ -350,7 +350,7 @@ def schema():
 def test_schema_is_what_the_program_says():
     code, out, _ = run("--schema")
     assert code == 0
-    assert out == SCHEMA.read_text(), "run: nereid run --schema > docs/schema/nereid-app.schema.json"
+    assert out == SCHEMA.read_text(), "run: make schema"
 
 
 def examples():
