@@ -93,7 +93,7 @@ $(foreach f,$(folders),$(eval $(call folder_rules,$(f))))
 TORCH ?=
 torch_include := $(if $(TORCH),$(TORCH)/include,$(if $(wildcard /usr/include/torch/script.h),/usr/include))
 torch_lib := $(if $(TORCH),$(TORCH)/lib,$(patsubst %/,%,$(dir $(firstword $(wildcard /usr/lib/*/libtorch_cpu.so /usr/lib/libtorch_cpu.so)))))
-has_torch := $(if $(wildcard $(torch_lib)/libtorch_cpu.so),$(if $(torch_include),1))
+has_torch := $(if $(wildcard $(torch_lib)/libtorch_cpu.so),$(if $(torch_include),$(if $(shell command -v $(CXX)),1)))
 # Python packages before 2.7 were built with the old form of std::string.
 torch_abi := $(if $(TORCH),$(shell nm -D $(TORCH)/lib/libc10.so 2>/dev/null | grep -q cxx11 && echo 1 || echo 0),1)
 torch_flags := -D_GLIBCXX_USE_CXX11_ABI=$(torch_abi) $(if $(TORCH),-isystem $(torch_include)) -isystem $(torch_include)/torch/csrc/api/include
@@ -167,7 +167,7 @@ $(B)/lib/cmake/nereid/nereid-config.cmake: packaging/nereid-config.cmake.in pack
 	@sed 's|@VERSION@|$(VERSION)|' packaging/nereid-config.cmake.in > $@
 program: $(program) $(B)/bin/tritonserver $(B)/bin/holoscan
 backends: $(foreach b,$(backend_names),$(call backend_so,$(b)))
-	$(if $(has_torch),,@echo "  --    backends/pytorch is not built: no libtorch (Debian's libtorch-dev, or TORCH=DIR)")
+	$(if $(has_torch),,@echo "  --    backends/pytorch is not built: no libtorch (Debian's libtorch-dev and g++, or TORCH=DIR)")
 
 $(core_so): $(call libs_for,core) $(core_map)
 	@mkdir -p $(@D)

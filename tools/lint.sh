@@ -10,7 +10,7 @@ fail() { echo "lint: $*" >&2; failed=1; }
 
 python3 tools/check_includes.py || failed=1
 
-sources=$(git ls-files 'src/*.c' 'src/*.h' 'backends/*.c' 'backends/*.h' 'include/*.h' 'tests/*.c' 'tests/*.h' 'bench/*.c')
+sources=$(git ls-files 'src/*.c' 'src/*.h' 'backends/*.c' 'backends/*.h' 'include/*.h' 'tests/*.c' 'tests/*.h' 'bench/*.c' 'backends/*.cc' 'tests/*.cc')
 
 # Banned calls (comments and texts are taken out first by a plain rule: the name must be followed by a parenthesis).
 banned='\b(sprintf|strcpy|strcat|gets|atoi|atol|strtok|alloca)[[:space:]]*\('

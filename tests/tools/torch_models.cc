@@ -15,7 +15,8 @@
 #include <torch/script.h>
 #include <torch/version.h>
 
-namespace {
+namespace
+{
 
 // ---- making ----
 
