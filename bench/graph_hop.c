@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a hop costs: graphs of empty operators on libnereid, one JSON line a measurement. The same graphs run on Holoscan in
-// bench/graph.py, which prints both side by side.
+// What a hop costs: graphs of empty operators on libnereid, one JSON line a measurement. bench/graph.py runs it beside Holoscan.
 //
-//     graph_hop [ping N] [chain SECONDS] [pinned N] [fan N] [start]        nothing: all of them with small numbers
+//     graph_hop [ping N | chain SECONDS | pinned N | fan N | lost RUNS | start]        nothing: all of them, with small numbers
 //
 // Latency of a hop in a chain: from the end of the sender's compute to the beginning of the receiver's, as the chain's end-to-end time
 // divided by its hops. Start at main().
@@ -322,6 +321,31 @@ static void fan(const struct scheduler *s, long long n)
     nrd_app_destroy(app);
 }
 
+// Holoscan's false deadlock: how many of 5000 messages are missing, over many runs of the same application.
+static void lost(const struct scheduler *s, long long runs)
+{
+    enum { MESSAGES = 5000 };
+    struct nrd_app *app = make_app(s->type, s->params);
+    struct nrd_operator *tx = add(app, &COUNTER, "tx");
+    struct nrd_operator *mid = add(app, &PASS, "mid");
+    struct nrd_operator *rx = add(app, &SINK, "rx");
+    stop_after(tx, MESSAGES);
+    join_flow(tx, mid);
+    join_flow(mid, rx);
+    unsigned long long missing = 0;
+    for (long long i = 0; i < runs; i++) {
+        struct nrd_operator_counts counts;
+        check(nrd_app_run(app));
+        nrd_operator_get_counts(rx, &counts);
+        missing += MESSAGES - counts.received;
+    }
+    printf("{\"bench\": \"lost\", \"scheduler\": \"%s\", \"runs\": %lld, \"messages\": %d, "
+           "\"lost\": %llu}\n",
+           s->label, runs, MESSAGES, missing);
+    fflush(stdout);
+    nrd_app_destroy(app);
+}
+
 // From nothing to the end of a run of one message, and what the process holds then.
 static void start(void)
 {
@@ -353,6 +377,9 @@ int main(int argc, char **argv)
         }
         if (all || strcmp(what, "chain") == 0) {
             chain(&SCHEDULERS[i], 1000 * (n > 0 ? n : 2));
+        }
+        if (all || strcmp(what, "lost") == 0) {
+            lost(&SCHEDULERS[i], n > 0 ? n : 100);
         }
         if (all || strcmp(what, "fan") == 0) {
             fan(&SCHEDULERS[i], n > 0 ? n : 300000);
