@@ -98,7 +98,8 @@ enum nrd_condition_state {
 struct nrd_condition_class {
     const char *name;
     enum nrd_condition_state (*check)(void *self, int64_t now_ns, int64_t *target_ns);
-    void (*executed)(void *self, int64_t now_ns); /* after compute, with the time it began; NULL: nothing */
+    void (*executed)(void *self,
+                     int64_t now_ns); /* after compute, with the time it began; NULL: nothing */
 };
 NRD_API NRD_MUST_USE struct nrd_status *
 nrd_add_condition_class(struct nrd_operator *op, const struct nrd_condition_class *table,

@@ -135,10 +135,8 @@ static struct nrd_status *check_cycles(struct nrd_app *app, struct str *out)
 struct nrd_status *check_graph(struct nrd_app *app)
 {
     struct str out = STR_INIT;
-    uint32_t operators = 0;
     for (uint32_t i = 0; i < app->fragments.count; i++) {
         const struct nrd_fragment *f = app->fragments.items[i];
-        operators += f->operators.count;
         for (uint32_t j = 0; j < f->operators.count; j++) {
             const struct nrd_operator *op = fragment_op(f, j);
             if (op->setup_failed) {
