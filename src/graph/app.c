@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Applications and fragments: what holds the rest, and how it all goes.
-#include <dlfcn.h>
+#include <sched.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -112,6 +112,9 @@ void nrd_app_destroy(struct nrd_app *app)
     if (app->run != NULL) {
         nrd_app_stop(app, false);
         status_free(nrd_app_wait(app));
+        while (atomic_load(&app->running)) {
+            sched_yield(); // nrd_app_run() of another thread, which is about to return
+        }
     }
     plan_destroy(app->plan);
     for (uint32_t i = app->watchers.count; i-- > 0;) {

@@ -43,13 +43,15 @@ void run_destroy(struct run *run)
 
 static void wake_all(struct run *run)
 {
-    const struct plan *plan = atomic_load_explicit(&run->plan, memory_order_acquire);
+    atomic_fetch_add_explicit(&run->visitors, 1, memory_order_seq_cst);
+    const struct plan *plan = atomic_load_explicit(&run->plan, memory_order_seq_cst);
     for (uint32_t i = 0; plan != NULL && i < plan->pool_count; i++) {
         for (uint32_t j = 0; j < plan->pools[i]->worker_count; j++) {
             parking_wake(&plan->pools[i]->workers[j].parking);
         }
     }
     parking_wake(&run->caller);
+    atomic_fetch_sub_explicit(&run->visitors, 1, memory_order_release);
 }
 
 static void end(struct run *run)
@@ -401,16 +403,20 @@ static void start_clocks(struct nrd_app *app)
     }
 }
 
+// However it ended: from outside nobody comes in any more, and those who are in leave soon.
+static void close_to_visitors(struct run *run)
+{
+    atomic_store(&run->tokens, TOKENS_OVER);
+    while (atomic_load(&run->visitors) != 0) {
+        sched_yield();
+    }
+}
+
 static void go(struct run *run)
 {
     start_threads(run);
     token_release(run); // a run without operators ends here
     wait_for_end(run);
-    // However it ended: from outside nobody comes in any more, and those who are in leave soon.
-    atomic_store(&run->tokens, TOKENS_OVER);
-    while (atomic_load(&run->visitors) != 0) {
-        sched_yield();
-    }
 }
 
 static struct nrd_status *run_plan(struct run *run, struct plan *plan)
@@ -429,6 +435,7 @@ static struct nrd_status *run_plan(struct run *run, struct plan *plan)
     } else {
         go(run);
     }
+    close_to_visitors(run);
     stop_operators(run);
     struct nrd_status *verdict = run->was_quiet ? run_verdict(run) : NULL;
     plan_drain(plan);
@@ -445,6 +452,7 @@ static struct nrd_status *run_plan(struct run *run, struct plan *plan)
         status_free(verdict);
     }
     atomic_store(&run->plan, NULL);
+    close_to_visitors(run); // who stops just now may be waking the plan's workers
     return status;
 }
 
