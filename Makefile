@@ -311,7 +311,7 @@ $(B)/tests/tools/client_%: $(B)/obj/tests/tools/client_%.o $(nereid_so)
 
 # tests/fuzz/fuzz_*.c: LLVMFuzzerTestOneInput; here linked with a main that replays the corpus, under clang for real fuzzing.
 fuzz_names := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
-fuzz_libs := $(foreach f,$(call present,protocol graph client net image gpu config proto tensor base),$(call lib_of,$(f)))
+fuzz_libs := $(foreach f,$(call present,protocol graph page client net image gpu config proto tensor base),$(call lib_of,$(f)))
 fuzz_sys = $(sys_graph) $(sys_image) $(sys_protocol) $(sys_net) $(sys_proto) $(sys_base)
 $(B)/tests/fuzz/fuzz_%: $(B)/obj/tests/fuzz/fuzz_%.o $(B)/obj/tests/fuzz/replay.o $(fuzz_libs) $(core_so)
 	@mkdir -p $(@D)

@@ -13,7 +13,7 @@ if ! command -v clang >/dev/null 2>&1; then
     exit 1
 fi
 build=build-fuzz
-libs="protocol net graph client image gpu core config proto tensor base"
+libs="protocol net graph page client image gpu core config proto tensor base"
 # Parsers that are a backend's own are in no library.
 own="$build/obj/backends/tensorflow/tf_proto.o $build/obj/backends/pytorch/torch_spec.o"
 objects=$own
