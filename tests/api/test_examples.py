@@ -55,7 +55,8 @@ def test_method_1_whole_application(served, tmp_path):
     application.write_text(text.replace("localhost:8000", f"grpc://localhost:{served.grpc_port}")
                            .replace("path: overlay.mp4", f"path: {tmp_path}/overlay.mp4").replace("rate: 10, count: 36", "count: 24"))
     out = run(PREFIX / "bin/nereid", "run", application, "--track", cwd=ROOT)
-    assert "report: 48 messages" in out
+    assert re.search(r"^report: \d+ messages", out, re.M), out
+    assert re.search(r"^\| report +\| \d+ +\| [\d.]+ +\| 48 ", out, re.M), out
     assert "source,unet,regions,overlay,video" in out
     assert frames_of(tmp_path / "overlay.mp4", tmp_path) == 24
 

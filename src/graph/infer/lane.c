@@ -214,6 +214,8 @@ static void take_in(struct lane *lane, struct nrd_compute *ctx, size_t input)
             slot->messages[slot->message_count++] = message;
         }
     }
+    // What came with them goes out with their own answer, not with what this execution sends.
+    nrd_metadata_clear(ctx);
     slot->number = lane->taken;
     slot->next_model = 0;
     // Relaxed: nobody else knows of the slot yet.

@@ -372,6 +372,7 @@ static struct nrd_status *compute(struct nrd_compute *ctx, void *state)
     while ((message = nrd_receive(ctx, IN_ACTIVATION)) != NULL) {
         read_activation(self, message);
         nrd_message_unref(message);
+        nrd_metadata_clear(ctx); // it was an instruction, not a part of the answers
     }
     return lane_compute(&self->lane, ctx, IN_RECEIVERS, 0);
 }

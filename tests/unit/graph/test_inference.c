@@ -71,6 +71,7 @@ static const struct nrd_operator_class source_op = {
 static float arrived[2000];
 static size_t arrived_count;
 static int64_t arrived_metadata;
+static unsigned mismatched;
 static char arrived_names[128];
 
 static struct nrd_status *sink_compute(struct nrd_compute *ctx, void *state)
@@ -88,6 +89,8 @@ static struct nrd_status *sink_compute(struct nrd_compute *ctx, void *state)
     }
     arrived_count++;
     nrd_value_get_int(nrd_value_get(nrd_message_metadata(message), "number"), &arrived_metadata);
+    // Each answer has the metadata of its own question.
+    mismatched += arrived[arrived_count - 1] != (float)(arrived_metadata * 10);
     nrd_message_unref(message);
     return NULL;
 }
@@ -128,6 +131,7 @@ static int set_up(void **state)
     memcpy(root, "/tmp/nereid-infer-XXXXXX", sizeof("/tmp/nereid-infer-XXXXXX"));
     arrived_count = 0;
     arrived_metadata = -1;
+    mismatched = 0;
     return mkdtemp(root) == NULL ? -1 : 0;
 }
 
@@ -198,8 +202,22 @@ static void messages_leave_in_order_whatever_the_scheduler(void **state)
             nrd_app_destroy(app);
             assert_in_order(300);
             assert_int_equal(arrived_metadata, 299);
+            assert_int_equal(mismatched, 0);
         }
     }
+}
+
+// Answers are late, so each is sent by an execution that takes another question in.
+static void late_answers_have_the_metadata_of_their_questions(void **state)
+{
+    (void)state;
+    write_model("a", "parameters { key: \"execute_delay_ms\" value { string_value: \"2\" } }\n");
+    struct nrd_app *app =
+        compose("TritonInferenceOp", TRITON_HERE ", max_in_flight: 4}", 40, false);
+    assert_ok(nrd_app_run(app));
+    nrd_app_destroy(app);
+    assert_in_order(40);
+    assert_int_equal(mismatched, 0);
 }
 
 static void application_runs_twice(void **state)
@@ -316,6 +334,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(messages_leave_in_order_whatever_the_scheduler),
+        TEST(late_answers_have_the_metadata_of_their_questions),
         TEST(application_runs_twice),
         TEST(models_run_side_by_side_under_their_own_names),
         TEST(temporal_model_repeats_its_last_answer),
