@@ -83,6 +83,8 @@ enum nrd_port_flags {
         2, /* input: any number of flows, each with a queue and a condition of its own (IOSpec::kAnySize) */
     NRD_PORT_NO_CONDITION =
         4, /* no default condition: compute may run while the input is empty, or the output is full */
+    NRD_PORT_SPARSE =
+        8, /* output: by design not each compute writes to it, so its rate is not its operator's */
 };
 struct nrd_port {
     const char *name;

@@ -88,7 +88,7 @@ static bool can_begin(const struct nrd_operator *op, const bool *begins)
     return true;
 }
 
-static struct nrd_status *check_cycles(struct nrd_app *app, struct str *out)
+uint32_t check_number(struct nrd_app *app)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < app->fragments.count; i++) {
@@ -97,6 +97,12 @@ static struct nrd_status *check_cycles(struct nrd_app *app, struct str *out)
             fragment_op(f, j)->number = count++;
         }
     }
+    return count;
+}
+
+static struct nrd_status *check_cycles(struct nrd_app *app, struct str *out)
+{
+    uint32_t count = check_number(app);
     bool *begins = mem_calloc(count + 1, sizeof(*begins));
     if (begins == NULL) {
         return status_no_memory();
@@ -132,6 +138,19 @@ static struct nrd_status *check_cycles(struct nrd_app *app, struct str *out)
     return NULL;
 }
 
+static struct nrd_status *warn_of_rates(struct nrd_app *app)
+{
+    struct str out = STR_INIT;
+    struct nrd_status *status = check_rates(app, &out);
+    struct slice rest = str_slice(&out);
+    struct slice line;
+    while (status == NULL && rest.len > 0 && slice_cut(&rest, '\n', &line)) {
+        LOG_WARN("%.*s", (int)line.len, line.ptr);
+    }
+    str_fini(&out);
+    return status;
+}
+
 struct nrd_status *check_graph(struct nrd_app *app)
 {
     struct str out = STR_INIT;
@@ -159,5 +178,5 @@ struct nrd_status *check_graph(struct nrd_app *app)
         status = status_new(NRD_INVALID_ARG, "%s", str_cstr(&out));
     }
     str_fini(&out);
-    return status;
+    return status == NULL ? warn_of_rates(app) : status;
 }

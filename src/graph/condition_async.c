@@ -113,6 +113,13 @@ static enum nrd_condition_state memory_check(struct nrd_condition *c, void *stat
     return NRD_CONDITION_WAIT_TIME;
 }
 
+const struct nrd_resource *condition_allocator(const struct nrd_condition *c)
+{
+    return c->type == &condition_memory_available
+               ? ((const struct memory_state *)c->state)->allocator
+               : NULL;
+}
+
 static const char *const ALLOCATOR_KIND[] = {"allocator", NULL};
 static const struct nrd_param MEMORY_PARAMS[] = {
     {.name = "allocator",

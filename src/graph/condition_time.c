@@ -181,6 +181,15 @@ static struct nrd_status *periodic_prepare(struct nrd_condition *c, void *state)
                                 : status_new(NRD_INVALID_ARG, "recess_period must be over 0");
 }
 
+bool condition_period(const struct nrd_condition *c, int64_t *period)
+{
+    if (c->type != &condition_periodic) {
+        return false;
+    }
+    *period = ((const struct periodic_state *)c->state)->recess_period;
+    return true;
+}
+
 static const char *const PERIODIC_POLICIES[] = {"CatchUpMissedTicks", "MinTimeBetweenTicks",
                                                 "NoCatchUpMissedTicks", NULL};
 static const struct nrd_param PERIODIC_PARAMS[] = {

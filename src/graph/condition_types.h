@@ -18,9 +18,13 @@ extern const struct condition_type condition_boolean;
 extern const struct condition_type condition_periodic;
 extern const struct condition_type condition_timeout;
 extern const struct condition_type condition_deadline;
+// A PeriodicCondition's period in ns; false: it is another. Thread: owner.
+bool condition_period(const struct nrd_condition *c, int64_t *period);
 // condition_async.c
 extern const struct condition_type condition_asynchronous;
 extern const struct condition_type condition_memory_available;
+// The allocator that a MemoryAvailableCondition waits for, borrowed; NULL: it is another condition. Thread: owner.
+const struct nrd_resource *condition_allocator(const struct nrd_condition *c);
 // condition_cuda.c
 extern const struct condition_type condition_cuda_stream;
 extern const struct condition_type condition_cuda_event;

@@ -22,7 +22,10 @@ static const struct nrd_port inputs[] = {
     {.name = NULL},
 };
 static const struct nrd_port outputs[] = {
-    {.name = "out", .policy = NRD_QUEUE_FAULT, .help = "The same messages."},
+    {.name = "out",
+     .policy = NRD_QUEUE_FAULT,
+     .flags = NRD_PORT_SPARSE,
+     .help = "The same messages."},
     {.name = NULL},
 };
 

@@ -39,7 +39,10 @@ static const struct nrd_port inputs[] = {
     {.name = NULL},
 };
 static const struct nrd_port outputs[] = {
-    {.name = "out", .policy = NRD_QUEUE_FAULT, .help = "The same messages, fewer or later."},
+    {.name = "out",
+     .policy = NRD_QUEUE_FAULT,
+     .flags = NRD_PORT_SPARSE,
+     .help = "The same messages, fewer or later."},
     {.name = NULL},
 };
 
