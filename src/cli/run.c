@@ -118,7 +118,8 @@ static void report(const struct run_options *o, struct nrd_app *app, double seco
     if (!o->quiet) {
         run_report_operators(app, seconds, &text);
     }
-    if (o->track) {
+    bool by_file = !o->quiet && nrd_app_path_count(app) > 0; // its `tracking:`
+    if (o->track || by_file) {
         run_report_paths(app, &text);
     }
     fputs(str_cstr(&text), stdout);

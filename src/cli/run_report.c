@@ -220,7 +220,11 @@ void run_report_paths(struct nrd_app *app, struct str *out)
         cell(table, "%" PRIu64, r.count);
         const int64_t times[] = {r.min_ns, r.mean_ns, r.p50_ns, r.p99_ns, r.p999_ns, r.max_ns};
         for (size_t j = 0; j < 6; j++) {
-            duration_cell(table, (double)times[j]);
+            if (r.count == 0) { // all of them skipped, or under the threshold
+                cell(table, "-");
+            } else {
+                duration_cell(table, (double)times[j]);
+            }
         }
     }
     table_print(table, out);

@@ -146,6 +146,16 @@ def test_run_tracks_paths(app, tmp_path):
     assert len(table) >= 2 and "tx,rx" in table[1][0]
 
 
+def test_run_tracks_paths_as_the_file_says(app):
+    code, out, err = run(app(PING + "tracking: {skip_first: 1, skip_last: 1}\n"))
+    assert code == 0, err
+    assert rows(out)["tx,rx"][0] == "3"
+    code, out, _ = run(app(PING + "tracking: true\n"))  # which skips ten at each end
+    assert code == 0 and rows(out)["tx,rx"] == ["0"] + ["-"] * 6
+    code, out, _ = run(app(PING + "tracking: true\n"), "--quiet")
+    assert code == 0 and "tx,rx" not in out
+
+
 def test_run_says_which_operator_failed(app, extension):
     path = app(f"extensions: [{extension}]\noperators: {{bad: {{type: FailingOp}}}}\n")
     code, _, err = run(path)
