@@ -360,6 +360,9 @@ NRD_API void *nrd_shm_data(const struct nrd_shm *shm);
 NRD_API size_t nrd_shm_size(const struct nrd_shm *shm);
 /* Unregisters (a server that is gone is no error), unmaps and removes. NULL is fine. Thread: any but the loop. */
 NRD_API void nrd_shm_destroy(struct nrd_shm *shm);
+/* The same without asking the server, which is known to be gone or to have forgotten the region. Waits for nothing. NULL is fine.
+   Thread: any. */
+NRD_API void nrd_shm_abandon(struct nrd_shm *shm);
 
 /* ---- trace and log settings ------------------------------------------------------------------------------------------
    `settings` is a JSON object of what to change, {"trace_rate":"500"} or {"log_verbose_level":1}; NULL changes nothing. `*json` (may be

@@ -271,6 +271,13 @@ size_t nrd_shm_size(const struct nrd_shm *shm)
     return shm->size;
 }
 
+void nrd_shm_abandon(struct nrd_shm *shm)
+{
+    if (shm != NULL) {
+        remove_region(shm);
+    }
+}
+
 void nrd_shm_destroy(struct nrd_shm *shm)
 {
     if (shm != NULL) {

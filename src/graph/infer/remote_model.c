@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // A model of a server, by the client library. Inputs are sent from where the tensors lie, or, to a server on this machine that takes
 // it so, through a shared-memory region that the call keeps; outputs are copied once, into tensors of the operator's allocator. A
-// question whose server went away is asked again, as often and as long as the options say.
+// question whose server went away is asked again, as often and as long as the options say; one whose server came back without its
+// region goes through the socket, and the next one registers a region anew.
+#include <stdatomic.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -20,13 +22,16 @@ struct remote_model {
     char *version;
     int64_t timeout_ns;
     uint32_t retries;
-    bool regions; // the server is local, and has not refused a region yet
+    bool regions;     // the server is local, and has not refused a region yet
+    atomic_bool gone; // the last call found no server, or one that does not answer
 };
 
 struct remote_call {
     struct nrd_client_input inputs[INFER_TENSORS_MAX];
     struct nrd_client_output outputs[INFER_TENSORS_MAX];
     struct nrd_shm *region; // inputs' bytes; NULL: none
+    bool by_region;         // this question's inputs are there
+    bool lost;              // the server does not know the region
     struct nrd_client_call *handle;
     uint32_t tries;
     uint64_t deadline_ns; // of all tries; 0: none
@@ -69,11 +74,32 @@ static struct nrd_status *take_outputs(struct infer_call *call,
     return NULL;
 }
 
+// ---- a server that is not there ---------------------------------------------------------------------------------------
+
+static bool no_server(const struct nrd_status *status)
+{
+    return status_code(status) == NRD_UNAVAILABLE;
+}
+
 // ---- inputs ---------------------------------------------------------------------------------------------------------
 
 static size_t align(size_t size)
 {
     return (size + REGION_ALIGN - 1) / REGION_ALIGN * REGION_ALIGN;
+}
+
+// The server may be gone: then one call at most waits for it.
+static void give_region_up(struct remote_model *model, struct remote_call *own)
+{
+    if (own->region != NULL && !own->lost && !atomic_load(&model->gone)) {
+        struct nrd_status *status =
+            nrd_client_shm_unregister(model->client, nrd_shm_name(own->region));
+        atomic_store(&model->gone, no_server(status));
+        status_free(status);
+    }
+    nrd_shm_abandon(own->region);
+    own->region = NULL;
+    own->lost = false;
 }
 
 // A region with room for the inputs, made or kept. NULL: they go through the socket.
@@ -87,11 +113,10 @@ static struct nrd_shm *want_region(struct infer_call *call, struct remote_call *
     if (!model->regions || size < REGION_MIN) {
         return NULL;
     }
-    if (own->region != NULL && nrd_shm_size(own->region) >= size) {
+    if (own->region != NULL && !own->lost && nrd_shm_size(own->region) >= size) {
         return own->region;
     }
-    nrd_shm_destroy(own->region);
-    own->region = NULL;
+    give_region_up(model, own);
     struct nrd_status *status = nrd_shm_create(model->client, size, &own->region);
     if (status != NULL) {
         nrd_operator_log(call->op, NRD_LOG_INFO, "tensors go through the socket: %s",
@@ -102,10 +127,11 @@ static struct nrd_shm *want_region(struct infer_call *call, struct remote_call *
     return own->region;
 }
 
-static void fill_inputs(struct infer_call *call, struct remote_call *own)
+// Into the region; NULL: they are sent from where they lie.
+static void fill_inputs(struct infer_call *call, struct remote_call *own, struct nrd_shm *region)
 {
-    struct nrd_shm *region = want_region(call, own);
     uint64_t offset = 0;
+    own->by_region = region != NULL;
     for (uint32_t i = 0; i < call->model->input_count; i++) {
         const struct nrd_tensor *tensor = call->inputs[i];
         struct nrd_client_input *input = &own->inputs[i];
@@ -129,16 +155,33 @@ static void fill_inputs(struct infer_call *call, struct remote_call *own)
 
 static struct nrd_status *ask(struct infer_call *call);
 
-// Whether a question that failed so may be asked again: its server could not be reached, and there are tries and time left.
+// Whether a question that failed so may be asked again: its server could not be reached, and there are tries and time left (a
+// time-out, which may come a little early, leaves none).
 static bool ask_again(struct infer_call *call, const struct nrd_status *status)
 {
     const struct remote_model *model = (const struct remote_model *)call->model;
     struct remote_call *own = call->state;
     if (status_code(status) != NRD_UNAVAILABLE || own->tries >= model->retries ||
-        (own->deadline_ns != 0 && clock_now_ns() >= own->deadline_ns)) {
+        (own->deadline_ns != 0 &&
+         clock_now_ns() + (uint64_t)model->timeout_ns / 16 >= own->deadline_ns)) {
         return false;
     }
     own->tries++;
+    struct nrd_status *again = ask(call);
+    bool asked = again == NULL;
+    status_free(again);
+    return asked;
+}
+
+// A server that came back does not know the regions of the one before.
+static bool ask_by_socket(struct infer_call *call, const struct nrd_status *status)
+{
+    struct remote_call *own = call->state;
+    if (!own->by_region || status_code(status) != NRD_NOT_FOUND) {
+        return false;
+    }
+    own->lost = true;
+    fill_inputs(call, own, NULL);
     struct nrd_status *again = ask(call);
     bool asked = again == NULL;
     status_free(again);
@@ -151,7 +194,8 @@ static void on_done(void *user, struct nrd_status *status, struct nrd_client_res
     struct remote_call *own = call->state;
     nrd_client_call_release(own->handle);
     own->handle = NULL;
-    if (status != NULL && ask_again(call, status)) {
+    atomic_store(&((struct remote_model *)call->model)->gone, no_server(status));
+    if (status != NULL && (ask_again(call, status) || ask_by_socket(call, status))) {
         status_free(status);
         return;
     }
@@ -192,7 +236,7 @@ static struct nrd_status *remote_call_send(struct infer_call *call, bool here)
                               model->base.name, model->base.inputs[i].name, model->base.place);
         }
     }
-    fill_inputs(call, own);
+    fill_inputs(call, own, want_region(call, own));
     own->tries = 0;
     own->deadline_ns = model->timeout_ns == 0 ? 0 : clock_now_ns() + (uint64_t)model->timeout_ns;
     return ask(call);
@@ -220,7 +264,7 @@ static struct nrd_status *remote_call_init(struct infer_call *call)
 static void remote_call_fini(struct infer_call *call)
 {
     struct remote_call *own = call->state;
-    nrd_shm_destroy(own->region);
+    give_region_up((struct remote_model *)call->model, own);
     mem_free(own);
 }
 
@@ -296,6 +340,7 @@ static struct nrd_status *open_model(struct remote_model *model,
 {
     model->base.table = &table;
     model->base.version = -1;
+    atomic_init(&model->gone, false);
     model->timeout_ns = options->timeout_ns;
     model->retries = options->retries;
     model->base.name = mem_strdup(options->model);
