@@ -124,6 +124,21 @@ static struct nrd_status *open_encoder(struct video_writer *w, const AVCodec *co
     return error < 0 ? fail(w, NRD_UNSUPPORTED, codec->name, error) : NULL;
 }
 
+// An mp4 (mov) in fragments of a second: what was written before a crash or a full disk can be played. Others can do without.
+static void want_fragments(struct video_writer *w, AVDictionary **options)
+{
+    if (strcmp(w->format->oformat->name, "mp4") == 0 ||
+        strcmp(w->format->oformat->name, "mov") == 0) {
+        // With B-frames the head waits for the first fragment, since it says by how much the first picture is late.
+        av_dict_set(options, "movflags",
+                    w->encoder->has_b_frames > 0 ? "frag_keyframe+default_base_moof+delay_moov"
+                                                 : "frag_keyframe+default_base_moof+empty_moov",
+                    0);
+        av_dict_set(options, "frag_duration", "1000000", 0);
+    }
+    w->format->flags |= AVFMT_FLAG_FLUSH_PACKETS;
+}
+
 static struct nrd_status *begin_file(struct video_writer *w)
 {
     w->stream = avformat_new_stream(w->format, NULL);
@@ -139,7 +154,10 @@ static struct nrd_status *begin_file(struct video_writer *w)
     if (error < 0) {
         return fail(w, NRD_UNAVAILABLE, "cannot be made", error);
     }
-    error = avformat_write_header(w->format, NULL);
+    AVDictionary *options = NULL;
+    want_fragments(w, &options);
+    error = avformat_write_header(w->format, &options);
+    av_dict_free(&options);
     if (error < 0) {
         return fail(w, NRD_UNAVAILABLE, "its head cannot be written", error);
     }
