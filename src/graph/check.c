@@ -120,18 +120,23 @@ static struct nrd_status *check_cycles(struct nrd_app *app, struct str *out)
             }
         }
     }
-    const char *separator = "operators that wait for each other from the start: ";
+    const char *separator = NULL;
     for (uint32_t i = 0; i < app->fragments.count; i++) {
         const struct nrd_fragment *f = app->fragments.items[i];
         for (uint32_t j = 0; j < f->operators.count; j++) {
             const struct nrd_operator *op = fragment_op(f, j);
             if (!begins[op->number]) {
-                str_printf(out, "%s'%s'", separator, op->name);
+                if (separator == NULL) {
+                    str_printf(out,
+                               "operator '%s': operators that wait for each other from the start: ",
+                               op->name);
+                }
+                str_printf(out, "%s'%s'", separator == NULL ? "" : separator, op->name);
                 separator = ", ";
             }
         }
     }
-    if (separator[0] == ',') {
+    if (separator != NULL) {
         str_append_cstr(out, "; give an input in the cycle no condition (NoneCondition)\n");
     }
     mem_free(begins);

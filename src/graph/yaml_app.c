@@ -23,6 +23,7 @@ void yaml_scope_init(struct yaml_scope *scope, const char *name, struct nrd_frag
     *scope = (struct yaml_scope){.name = name, .fragment = fragment};
     map_init(&scope->operators);
     map_init(&scope->subgraphs);
+    map_init(&scope->failed);
     map_init(&scope->flowing);
 }
 
@@ -30,6 +31,7 @@ void yaml_scope_fini(struct yaml_scope *scope)
 {
     map_fini(&scope->operators);
     map_fini(&scope->subgraphs);
+    map_fini(&scope->failed);
     map_fini(&scope->flowing);
 }
 

@@ -23,7 +23,9 @@ struct yaml_scope {
     struct nrd_fragment *fragment;
     struct map operators; // name to struct nrd_operator *
     struct map subgraphs; // name of an instance to struct nrd_subgraph *
-    struct map flowing;   // "operator<port" and "operator>port" that a flow was given to
+    struct map
+        failed; // names of operators with findings of their own: flows to them say nothing more
+    struct map flowing; // "operator<port" and "operator>port" that a flow was given to
     const struct nrd_value *overrides; // of an instance: operator to parameters; NULL
     unsigned depth;                    // of instances in instances
 };

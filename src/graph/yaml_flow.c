@@ -103,11 +103,24 @@ static void not_found(struct yaml_loader *l, const struct yaml_scope *scope,
                          nearest_hint(&near, hint, sizeof hint)));
 }
 
+// Whether the end is of an operator that has findings of its own.
+static bool is_failed(const struct yaml_scope *scope, struct slice text)
+{
+    for (size_t i = text.len; i > 0; i--) {
+        if ((i == text.len || text.ptr[i] == '.') &&
+            map_get(&scope->failed, (struct slice){text.ptr, i}) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool yaml_resolve(struct yaml_loader *l, struct yaml_scope *scope, const struct nrd_value *at,
                   struct slice text, bool output, struct nrd_operator **op, const char **port)
 {
     bool failed = false;
     bool found = resolve_in(l, scope, at, text, op, port, &failed);
+    failed |= !found && is_failed(scope, text);
     if (!found && scope == &l->first) {
         struct slice rest = text;
         struct slice name;
@@ -116,8 +129,9 @@ bool yaml_resolve(struct yaml_loader *l, struct yaml_scope *scope, const struct 
             fragment = map_get(&l->fragments, name);
         }
         found = fragment != NULL && resolve_in(l, fragment, at, rest, op, port, &failed);
+        failed |= fragment != NULL && !found && is_failed(fragment, rest);
     }
-    if (!found) {
+    if (!found && !failed) {
         not_found(l, scope, at, text);
         return false;
     }

@@ -280,6 +280,11 @@ struct nrd_operator *yaml_add_operator(struct yaml_loader *l, struct yaml_scope 
         read_metadata(l, nrd_value_get(entry, "metadata"), &enabled, &policy)) {
         status = nrd_operator_set_metadata(op, enabled, policy);
     }
+    if (status == NULL && op == NULL) {
+        status = map_put(&scope->failed, slice_of(name), l, NULL);
+    } else if (op == NULL) {
+        status_free(map_put(&scope->failed, slice_of(name), l, NULL));
+    }
     yaml_find(l, entry, status);
     nrd_value_free(params);
     return op;
