@@ -5,6 +5,7 @@
 //              └ findings ┘ (exit 1)            └─▶ tables
 //
 // Start at cli_run().
+#include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -57,6 +58,10 @@ static void catch_signals(int64_t duration_ms)
     sigemptyset(&alarm.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    signal(SIGPIPE, SIG_IGN); // who writes finds out, and what was recorded is finished
+    if (signal(SIGHUP, SIG_IGN) != SIG_IGN) { // nohup has it ignored
+        sigaction(SIGHUP, &action, NULL);
+    }
     sigaction(SIGALRM, &alarm, NULL);
     if (duration_ms > 0) {
         struct itimerval timer = {
@@ -112,7 +117,7 @@ static int fail(const struct run_options *o, struct nrd_status *status)
     return 1;
 }
 
-static void report(const struct run_options *o, struct nrd_app *app, double seconds)
+static struct nrd_status *report(const struct run_options *o, struct nrd_app *app, double seconds)
 {
     struct str text = STR_INIT;
     if (!o->quiet) {
@@ -122,9 +127,22 @@ static void report(const struct run_options *o, struct nrd_app *app, double seco
     if (o->track || by_file) {
         run_report_paths(app, &text);
     }
-    fputs(str_cstr(&text), stdout);
-    fflush(stdout);
+    bool failed = fputs(str_cstr(&text), stdout) < 0;
+    failed = fflush(stdout) != 0 || ferror(stdout) != 0 || failed;
     str_fini(&text);
+    return failed
+               ? status_new(NRD_UNAVAILABLE, "cannot write to standard output: %s", strerror(errno))
+               : NULL;
+}
+
+// The first of two errors. Takes both.
+static struct nrd_status *first_of(struct nrd_status *status, struct nrd_status *later)
+{
+    if (status == NULL) {
+        return later;
+    }
+    status_free(later);
+    return status;
 }
 
 static struct nrd_status *run_app(const struct run_options *o, struct nrd_app *app)
@@ -141,13 +159,9 @@ static struct nrd_status *run_app(const struct run_options *o, struct nrd_app *a
     atomic_store(&running, NULL);
     double seconds = (double)(clock_now_ns() - began) * 1e-9;
     run_progress_stop(progress);
-    report(o, app, seconds);
+    status = first_of(status, report(o, app, seconds));
     if (o->track && o->track_csv != NULL) {
-        struct nrd_status *written = nrd_app_write_tracking(app, o->track_csv, true);
-        if (status == NULL) {
-            return written;
-        }
-        status_free(written);
+        status = first_of(status, nrd_app_write_tracking(app, o->track_csv, true));
     }
     return status;
 }

@@ -201,7 +201,7 @@ static struct nrd_status *begin(void *self, struct plan *plan)
     return status;
 }
 
-static void end(void *self, struct plan *plan)
+static struct nrd_status *end(void *self, struct plan *plan)
 {
     (void)plan;
     struct async_logger *a = self;
@@ -213,6 +213,7 @@ static void end(void *self, struct plan *plan)
     if (dropped != 0) {
         LOG_WARN("%s: %llu messages were not logged", a->logger.name, (unsigned long long)dropped);
     }
+    return NULL;
 }
 
 static void destroy(void *self)

@@ -419,6 +419,16 @@ static void go(struct run *run)
     wait_for_end(run);
 }
 
+// The first of two errors. Takes both.
+static struct nrd_status *first_of(struct nrd_status *status, struct nrd_status *later)
+{
+    if (status == NULL) {
+        return later;
+    }
+    status_free(later);
+    return status;
+}
+
 static struct nrd_status *run_plan(struct run *run, struct plan *plan)
 {
     struct nrd_status *status = NULL;
@@ -442,15 +452,10 @@ static struct nrd_status *run_plan(struct run *run, struct plan *plan)
     while (begun-- > 0) {
         const struct watcher *w = plan->watchers[begun];
         if (w->class->end != NULL) {
-            w->class->end(w->self, plan);
+            verdict = first_of(verdict, w->class->end(w->self, plan));
         }
     }
-    status = atomic_exchange(&run->error, NULL);
-    if (status == NULL) {
-        status = verdict;
-    } else {
-        status_free(verdict);
-    }
+    status = first_of(atomic_exchange(&run->error, NULL), verdict);
     atomic_store(&run->plan, NULL);
     close_to_visitors(run); // who stops just now may be waking the plan's workers
     return status;

@@ -20,8 +20,9 @@ struct watcher_class {
     void (*emitted)(void *self, struct nrd_compute *ctx, uint32_t output,
                     struct nrd_message *message, int64_t now);
     void (*ended)(void *self, struct nrd_compute *ctx); // also of a compute that failed
-    void (*end)(void *self, struct plan *plan);         // after the last operator stopped
-    void (*destroy)(void *self);                        // with the application
+    // After the last operator stopped. An error is the run's, if it had none.
+    struct nrd_status *(*end)(void *self, struct plan *plan);
+    void (*destroy)(void *self); // with the application
 };
 
 #endif

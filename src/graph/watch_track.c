@@ -186,21 +186,18 @@ static void ended(void *self, struct nrd_compute *ctx)
     }
 }
 
-static void end(void *self, struct plan *plan)
+static struct nrd_status *end(void *self, struct plan *plan)
 {
     (void)plan;
     struct app_track *a = self;
     struct nrd_status *status = track_end(a->track);
-    if (status != NULL) {
-        LOG_ERR("%s", status_text(status));
-        status_free(status);
-    }
     if (track_lost(a->track) != 0) {
         LOG_WARN(
             "flow tracking: %llu ways of messages were left out: there are more than %d paths, "
             "or more than %d ways of one message",
             (unsigned long long)track_lost(a->track), TRACK_PATHS_MAX, TRACK_WAYS_MAX);
     }
+    return status;
 }
 
 static void destroy(void *self)

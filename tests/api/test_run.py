@@ -222,6 +222,90 @@ def test_seed_says_what_is_absent(seed, arguments, text):
     assert text in err and "unet_inference" in err or "source" in err
 
 
+# ---- a server that goes and comes -----------------------------------------------------------------------------------
+
+ASKING = """\
+operators:
+  - {{name: source, type: PictureSourceOp, parameters: {{path: {pictures}, rate: 100, repeat: true, count: {count}}}}}
+  - {{name: ask, type: TritonInferenceOp, parameters: {{model_name: resnet_model, server_url: "{url}", preprocess: auto, {more}}}}}
+  - {{name: report, type: ReportSinkOp, parameters: {{format: json, interval: 0, summary: false, path: {path}}}}}
+flows: [source -> ask -> report]
+"""
+
+
+def ask_while(tmp_path, server, protocol, act, count, more):
+    """Runs an application and does `act` to its server after the first answers. (status, stderr, answers)"""
+    url = server.http_url if protocol == "http" else f"grpc://{server.grpc_url}"
+    lines = tmp_path / "answers.json"
+    (tmp_path / "ask.yaml").write_text(ASKING.format(pictures=ROOT / "examples/pictures", count=count, url=url, more=more, path=lines))
+    process = start(tmp_path / "ask.yaml")
+    deadline = time.monotonic() + 30 * SLOWDOWN
+    while not lines.exists() or lines.read_text().count("\n") < 5:
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.01)
+    act()
+    _, err = process.communicate(timeout=30 * SLOWDOWN)
+    return process.returncode, err, lines.read_text().count("\n")
+
+
+@pytest.mark.parametrize("shared", ["true", "false"])
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_server_that_comes_back_answers_each_message(tmp_path, protocol, shared):
+    arguments = ["--gpu-fallback=cpu", "--allow-client-shm=true"]
+    second = []
+    with Server("nereid", ROOT / "models", *arguments) as server:
+        def restart():
+            server.process.kill()
+            server.process.wait()
+            second.append(Server("nereid", ROOT / "models", *arguments, f"--http-port={server.http_port}", f"--grpc-port={server.grpc_port}"))
+        code, err, answers = ask_while(tmp_path, server, protocol, restart, 100, f"retries: 12, shared_memory: {shared}")
+        second[0].stop()
+    assert (code, answers) == (0, 100), err
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+@pytest.mark.parametrize("number, text", [(signal.SIGKILL, "cannot connect: Connection refused"), (signal.SIGSTOP, "no answer within")])
+def test_server_that_is_gone_ends_the_run_in_time(tmp_path, protocol, number, text):
+    with Server("nereid", ROOT / "models", "--gpu-fallback=cpu", "--allow-client-shm=true") as server:
+        began = []
+
+        def leave():
+            began.append(time.monotonic())
+            server.process.send_signal(number)
+        code, err, answers = ask_while(tmp_path, server, protocol, leave, 100000, "timeout: 2s, retries: 2")
+        assert time.monotonic() - began[0] < 6 * SLOWDOWN  # waited for once, not for each region of shared memory
+        assert code == 1 and answers >= 5
+        assert f"{tmp_path / 'ask.yaml'}:3:5: operator 'ask': " in err and text in err and "resnet_model" in err
+
+
+# ---- what cannot be written -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text, place, finding", [
+    (PING.replace("PingRxOp}", "PingTensorRxOp}").replace("PingTxOp", "PatternSourceOp").replace("PingTensorRxOp}", "ReportSinkOp, parameters: {path: /dev/full, interval: 0}}"),
+     ":3:5: ", "operator 'rx': cannot write to /dev/full: No space left on device"),
+    (PING + "tracking: {log: /dev/full}\n", "", "flow tracking: the log /dev/full could not be written whole"),
+])
+def test_full_disk_fails_the_run(app, text, place, finding):
+    path = app(text)
+    code, _, err = run(path)
+    assert code == 1 and (f"{path}{place}" if place else "") + finding in err
+
+
+def test_full_standard_output_fails_the_run(app):
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        done = subprocess.run([NEREID, "run", str(app(PING))], stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=20 * SLOWDOWN)
+    assert done.returncode == 1 and "cannot write to standard output: No space left on device" in done.stderr
+
+
+def test_reader_that_leaves_ends_the_run(app):
+    process = start(app(ENDLESS.replace("{quiet: true}", "{}")))
+    process.stdout.close()
+    assert process.wait(timeout=20 * SLOWDOWN) == 1
+    assert "operator 'rx': cannot write to standard output: Broken pipe" in process.stderr.read()
+    process.stderr.close()
+
+
 # ---- signals --------------------------------------------------------------------------------------------------------
 
 
@@ -230,7 +314,7 @@ def start(path, *arguments):
                             env=environment())
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signal_stops_and_lets_messages_arrive(app, number):
     process = start(app(ENDLESS))
     time.sleep(0.3 * SLOWDOWN)
@@ -286,6 +370,18 @@ def test_check_lists_all_findings(app):
     code, _, err = run("--check", path)
     assert code == 1
     assert [int(line.split(":")[1]) for line in err.splitlines()] == [2, 3, 4, 4, 4, 4] or len(err.splitlines()) >= 4
+
+
+def test_flows_to_a_refused_operator_say_nothing_more(app):
+    path = app("operators:\n  a: {type: NoSuchOp}\n  b: {type: PingRxOp}\nflows: [a -> b, a.out -> b.in]\n")
+    code, _, err = run("--check", path)
+    assert code == 1 and len(err.splitlines()) == 1 and f"{path}:2:13: operator 'a': unknown operator class 'NoSuchOp'" in err
+
+
+def test_cycle_is_named_with_its_place(app):
+    path = app("operators:\n  - {name: a, type: JoinOp}\n  - {name: b, type: JoinOp}\nflows: [a -> b, b -> a]\n")
+    code, _, err = run("--check", path)
+    assert code == 1 and f"{path}:2:5: operator 'a': operators that wait for each other from the start: 'a', 'b'" in err
 
 
 def test_check_runs_nothing(app):

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // PingTxOp sends 1, 2, 3, ... and PingRxOp takes them: the smallest graph.
+#include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
+#include "base/status.h"
 #include "graph/ops/ops.h"
 
 #define PING_TYPE "int64"
@@ -48,15 +51,17 @@ static struct nrd_status *rx_compute(struct nrd_compute *ctx, void *self)
 {
     struct ping_rx *rx = self;
     struct nrd_message *message = nrd_receive(ctx, 0);
+    struct nrd_status *status = NULL;
     const void *value = message == NULL ? NULL : nrd_message_value(message, NULL, NULL);
     if (value != NULL) {
         rx->last = *(const int64_t *)value;
-        if (!rx->quiet) {
-            printf("Rx message value: %lld\n", (long long)rx->last);
+        if (!rx->quiet && printf("Rx message value: %lld\n", (long long)rx->last) < 0) {
+            status =
+                status_new(NRD_UNAVAILABLE, "cannot write to standard output: %s", strerror(errno));
         }
     }
     nrd_message_unref(message);
-    return NULL;
+    return status;
 }
 
 static const struct nrd_port RX_INPUTS[] = {

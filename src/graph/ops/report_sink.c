@@ -206,8 +206,8 @@ static void destroy(struct nrd_operator *op, void *self)
 
 // ---- writing --------------------------------------------------------------------------------------------------------
 
-// One write a line, so that lines of several operators do not mix. A reader that has gone is said once.
-static void write_line(struct nrd_operator *op, struct report_sink *r)
+// One write a line, so that lines of several operators do not mix. After an error nothing more is tried.
+static struct nrd_status *write_line(struct report_sink *r)
 {
     struct slice rest = str_slice(&r->line);
     if (r->terminal && write(r->fd, "\r\x1b[K", 4) < 0) { // a progress line may be there
@@ -220,13 +220,14 @@ static void write_line(struct nrd_operator *op, struct report_sink *r)
         }
         if (n < 0) {
             r->write_failed = true;
-            nrd_operator_log(op, NRD_LOG_WARNING, "cannot write to '%s': %s", r->path,
-                             strerror(errno));
-            break;
+            return status_new(NRD_UNAVAILABLE, "cannot write to %s: %s",
+                              r->fd == STDOUT_FILENO ? "standard output" : r->path,
+                              strerror(errno));
         }
         rest.ptr += n;
         rest.len -= (size_t)n;
     }
+    return NULL;
 }
 
 static void text_classes(struct str *out, const struct seen *s, const struct result *result)
@@ -514,7 +515,7 @@ static struct nrd_status *compute(struct nrd_compute *ctx, void *self)
     }
     str_append_char(&r->line, '\n');
     NRD_TRY(str_status(&r->line));
-    write_line(nrd_compute_operator(ctx), r);
+    NRD_TRY(write_line(r));
     r->has_printed = true;
     r->printed = r->last;
     return NULL;
@@ -630,7 +631,7 @@ static struct nrd_status *stop(struct nrd_operator *op, void *self)
         }
         status = str_status(&r->line);
         if (status == NULL) {
-            write_line(op, r);
+            status = write_line(r);
         }
     }
     if (r->fd != STDOUT_FILENO) {
