@@ -264,7 +264,7 @@ kernel_check_obj := $(patsubst %.c,$(B)/obj/%.o,$(wildcard tests/support/kernel_
                     $(patsubst %,$(B)/obj/src/image/%.o,blend classes convert demosaic resize yuv)
 unit_extra_gpu = $(kernel_check_obj) $(host_kernels_obj) $(fake_cuda_lib)
 unit_extra_core = $(fake_cuda_lib)
-unit_extra_graph = $(fake_cuda_lib) $(core_so) | $(foreach m,$(module_names),$(call module_so,$m))
+unit_extra_graph = $(fake_cuda_lib) $(core_so) | $(foreach m,$(module_names),$(call module_so,$m)) $(call backend_so,identity)
 unit_ldflags_graph := -rdynamic
 
 define unit_rules
