@@ -363,6 +363,18 @@ static void watch_emitted(struct nrd_compute *ctx, uint32_t output, struct nrd_m
     }
 }
 
+void compute_answer(struct nrd_compute *ctx, size_t output, struct nrd_message *const *questions,
+                    uint32_t count, struct nrd_message *message)
+{
+    for (uint32_t i = 0; i < ctx->plan->watcher_count; i++) {
+        const struct watcher *w = ctx->plan->watchers[i];
+        if (w->class->answered != NULL &&
+            (w->fragment == NULL || w->fragment == ctx->op->fragment)) {
+            w->class->answered(w->self, ctx, (uint32_t)output, questions, count, message);
+        }
+    }
+}
+
 static uint32_t count_chosen(const struct plan_output *out)
 {
     uint32_t count = 0;

@@ -14,5 +14,9 @@ NRD_MUST_USE struct nrd_status *exec_commit(struct nrd_compute *ctx);
 void exec_drop_staged(struct nrd_compute *ctx);
 // Hands control on: one signal on each flow out of the operator's control output, of which commit then uses those that were chosen.
 void exec_signal(struct nrd_compute *ctx);
+// Before nrd_emit(): the message answers these ones, which earlier executions may have received, for those who watch. Without it, it
+// comes of what this execution received.
+void compute_answer(struct nrd_compute *ctx, size_t output, struct nrd_message *const *questions,
+                    uint32_t count, struct nrd_message *message);
 
 #endif

@@ -68,6 +68,7 @@ struct nrd_message *message_get(const struct message_pools *pools)
     m->object_release = NULL;
     m->metadata = NULL;
     m->way = NULL;
+    m->way_is_given = false;
     m->more = NULL;
     m->acquired = -1;
     return m;

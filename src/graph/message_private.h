@@ -37,6 +37,7 @@ struct nrd_message {
     void (*object_release)(void *object);
     struct nrd_value *metadata;
     struct track_way *way; // of flow tracking; NULL: none
+    bool way_is_given;     // to an answer that was not sent yet: see compute_answer()
     struct message_more *more;
     int64_t acquired;
     _Alignas(16) unsigned char value[NRD_MESSAGE_VALUE_MAX];

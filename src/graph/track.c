@@ -238,8 +238,10 @@ static void extend(struct track_operator *op, struct track_way **ways,
     if (!t->nodes[node].is_cycle) {
         return;
     }
-    finish(t, node, now_ns - entry->start_ns);
-    if (t->logs) {
+    if (!op->answering) {
+        finish(t, node, now_ns - entry->start_ns);
+    }
+    if (t->logs && !op->answering) {
         track_log_begin(t);
         track_log_way(t, entry);
         track_log_end(t);
@@ -276,6 +278,14 @@ void track_received(struct track_operator *op, size_t input, const struct track_
     }
 }
 
+void track_answer(struct track_operator *op)
+{
+    drop_all(op);
+    forget_freshness(op);
+    op->emitted = false;
+    op->answering = true;
+}
+
 // The way of a message that begins here.
 static struct track_way *begin_way(struct track_operator *op, int64_t now_ns)
 {
@@ -305,6 +315,7 @@ struct track_way *track_emitted(struct track_operator *op, size_t output)
     atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + 1,
                           memory_order_relaxed);
     op->emitted = true;
+    op->answering = false;
     int64_t now_ns = t->logs ? t->now(t->now_arg) : 0;
     if (nothing_gathered(op)) {
         return begin_way(op, now_ns);

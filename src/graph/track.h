@@ -57,6 +57,9 @@ void track_begin(struct track_operator *op, int64_t now_ns); // compute begins
 // `again`: it was read before, as a latest-value queue does; its sender's name then ends in "_old".
 void track_received(struct track_operator *op, size_t input, const struct track_way *way,
                     bool again);
+// Forgets what was received, so that the ways of earlier messages can be: of those that an answer is to. Cycles that these close were
+// counted when they came.
+void track_answer(struct track_operator *op);
 // The ways of a message that is emitted now. Returns owned: track_release() when the message goes; NULL: none.
 struct track_way *track_emitted(struct track_operator *op, size_t output)
     __attribute__((warn_unused_result));

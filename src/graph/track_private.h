@@ -50,7 +50,8 @@ struct track_operator {
     uint32_t root; // its node as a source; 0: not made yet
     int64_t begin_ns;
     bool received; // in this compute
-    bool emitted;  // since the ways were gathered
+    bool answering;
+    bool emitted; // since the ways were gathered
     size_t input_count;
     struct track_gathered {
         struct track_way *ways;

@@ -19,6 +19,10 @@ struct watcher_class {
                      const struct nrd_message *message, bool again, int64_t now);
     void (*emitted)(void *self, struct nrd_compute *ctx, uint32_t output,
                     struct nrd_message *message, int64_t now);
+    // `message`, which goes out on `output`, answers these messages, which earlier executions may have received.
+    void (*answered)(void *self, struct nrd_compute *ctx, uint32_t output,
+                     struct nrd_message *const *questions, uint32_t count,
+                     struct nrd_message *message);
     void (*ended)(void *self, struct nrd_compute *ctx); // also of a compute that failed
     // After the last operator stopped. An error is the run's, if it had none.
     struct nrd_status *(*end)(void *self, struct plan *plan);

@@ -173,9 +173,27 @@ static void emitted(void *self, struct nrd_compute *ctx, uint32_t output,
     if (ctx->outputs[output].port->is_exec || !nrd_message_is_writable(message)) {
         return; // a message that could not be copied keeps the ways it has
     }
+    if (message->way_is_given) {
+        message->way_is_given = false;
+        return;
+    }
     struct track_way *way = track_emitted(ctx->watch, output);
     track_release(message->way);
     message->way = way;
+}
+
+static void answered(void *self, struct nrd_compute *ctx, uint32_t output,
+                     struct nrd_message *const *questions, uint32_t count,
+                     struct nrd_message *message)
+{
+    (void)self;
+    track_answer(ctx->watch);
+    for (uint32_t i = 0; i < count && i < ctx->flow_count; i++) {
+        track_received(ctx->watch, i, questions[i]->way, false);
+    }
+    track_release(message->way);
+    message->way = track_emitted(ctx->watch, output);
+    message->way_is_given = true;
 }
 
 static void ended(void *self, struct nrd_compute *ctx)
@@ -214,6 +232,7 @@ static const struct watcher_class TRACK = {
     .began = began,
     .received = received,
     .emitted = emitted,
+    .answered = answered,
     .ended = ended,
     .end = end,
     .destroy = destroy,

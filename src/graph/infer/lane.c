@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "base/thread.h"
+#include "graph/compute.h"
 
 struct lane_slot {
     struct lane *lane;
@@ -61,7 +62,7 @@ static enum nrd_condition_state check(void *self, int64_t now_ns, int64_t *targe
     return first != NULL ? NRD_CONDITION_WAIT_EVENT : NRD_CONDITION_WAIT;
 }
 
-static const struct nrd_condition_class condition_class = {.name = "InferenceLane", .check = check};
+static const struct nrd_condition_class condition_class = {.name = "answers", .check = check};
 
 struct nrd_status *lane_setup(struct lane *lane, struct nrd_operator *op)
 {
@@ -317,6 +318,7 @@ static struct nrd_status *send_out(struct lane_slot *slot, struct nrd_compute *c
         nrd_message_unref(message);
         return status;
     }
+    compute_answer(ctx, output, slot->messages, slot->message_count, message);
     enum nrd_code code = nrd_emit(ctx, output, message);
     return code == NRD_OK ? NULL : nrd_compute_fail(ctx, code, "its output is full");
 }

@@ -220,6 +220,25 @@ static void late_answers_have_the_metadata_of_their_questions(void **state)
     assert_int_equal(mismatched, 0);
 }
 
+// A message's way is as long as its own model took, however many others were received meanwhile.
+static void tracking_follows_each_message_through_the_model(void **state)
+{
+    (void)state;
+    write_model("a", "parameters { key: \"execute_delay_ms\" value { string_value: \"2\" } }\n");
+    struct nrd_app *app =
+        compose("TritonInferenceOp", TRITON_HERE ", max_in_flight: 4}", 40, false);
+    const struct nrd_track_options options = {0};
+    struct nrd_path_report report;
+    assert_ok(nrd_app_track(app, &options));
+    assert_ok(nrd_app_run(app));
+    assert_int_equal(nrd_app_path_count(app), 1);
+    assert_true(nrd_app_path_report(app, 0, &report));
+    assert_string_equal(report.path, "source,inference,sink");
+    assert_int_equal(report.count, 40);
+    assert_true(report.min_ns >= 2000000);
+    nrd_app_destroy(app);
+}
+
 static void application_runs_twice(void **state)
 {
     (void)state;
@@ -335,6 +354,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(messages_leave_in_order_whatever_the_scheduler),
         TEST(late_answers_have_the_metadata_of_their_questions),
+        TEST(tracking_follows_each_message_through_the_model),
         TEST(application_runs_twice),
         TEST(models_run_side_by_side_under_their_own_names),
         TEST(temporal_model_repeats_its_last_answer),
