@@ -44,9 +44,10 @@ static struct nrd_status *put(struct nrd_value **map, const char *key, struct nr
             return NULL;
         }
         status = status_new(NRD_ALREADY_EXISTS,
-                            "metadata has the key '%s' already: choose another key, or the policy "
-                            "'reject' or 'update'",
-                            key);
+                            "metadata has the key '%s' already, with '%.60s' and now with '%.60s': "
+                            "choose another key, or the policy 'reject' (the first counts) or "
+                            "'update' (the last), as with 'metadata: reject' in the file",
+                            key, nrd_value_text(nrd_value_get(*map, key)), nrd_value_text(value));
     }
     if (status == NULL) {
         status = own(map);

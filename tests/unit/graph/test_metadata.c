@@ -68,8 +68,9 @@ static void metadata_policies_say_who_wins(void **state)
     ok(join("update"));
     assert_string_equal(seen, "from=b a=1 b=1");
     assert_fails(join("raise"), NRD_ALREADY_EXISTS,
-                 "operator 'rx': metadata has the key 'from' already: choose another key, or the "
-                 "policy 'reject' or 'update'");
+                 "operator 'rx': metadata has the key 'from' already, with 'a' and now with 'b': "
+                 "choose another key, or the policy 'reject' (the first counts) or 'update' (the "
+                 "last), as with 'metadata: reject' in the file");
     fails(join(NULL),
           "metadata has the key 'from' already"); // raise is what counts when none was set
 }
