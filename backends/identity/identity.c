@@ -20,6 +20,9 @@
 #include "backends/common/model_config.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "nereid/ext/core.h"
+
+NEREID_BACKEND_CPU_ONLY;
 
 struct pair {
     const struct model_tensor *input;

@@ -11,6 +11,9 @@
 // intra_op_thread_count and inter_op_thread_count.
 #include "backends/onnxruntime/onnx_model.h"
 #include "base/mem.h"
+#include "nereid/ext/core.h"
+
+NEREID_BACKEND_CPU_ONLY;
 
 struct onnx_backend {
     struct ort_library library;

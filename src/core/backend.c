@@ -238,6 +238,7 @@ static struct nrd_status *open_library(struct backend *backend)
     find_symbol(backend->handle, "TRITONBACKEND_ModelInstanceFinalize",
                 &backend->instance_finalize);
     find_symbol(backend->handle, "TRITONBACKEND_ModelInstanceReady", &backend->instance_ready);
+    backend->cpu_only = dlsym(backend->handle, "nereid_backend_cpu_only") != NULL;
     return NULL;
 }
 

@@ -28,6 +28,7 @@ struct backend {
     void *state;       // the backend's own
     TRITONBACKEND_ExecutionPolicy execution_policy;
     bool parallel_instance_loading;
+    bool cpu_only; // it exports nereid_backend_cpu_only: GPUs are nothing to it
     // Groups that the backend would like its models to have when their configuration has none; best first.
     struct Inference__ModelInstanceGroup **groups;
     size_t group_count;

@@ -98,6 +98,10 @@ static struct nrd_status *find_backend(struct model *model)
         wants_gpu = wants_gpu || (int)config->instance_group[i]->kind ==
                                      INFERENCE__MODEL_INSTANCE_GROUP__KIND__KIND_GPU;
     }
+    if (model->backend->cpu_only && (!wants_gpu || devices.gpu_fallback_cpu)) {
+        devices.gpu_count =
+            0; // KIND_AUTO is the processor; a GPU that was asked for is refused by the backend
+    }
     NRD_TRY(config_normalize_instances(config, &devices, model->backend->groups,
                                        model->backend->group_count));
     if (wants_gpu && devices.gpu_count == 0 && devices.gpu_fallback_cpu) {

@@ -78,3 +78,10 @@ def test_shared_memory_of_a_gpu_that_nobody_exported_is_refused(repository):
             assert client.get_cuda_shared_memory_status() == []
     assert "failed to register CUDA shared memory region: 'r', GPU 0: cuIpcOpenMemHandle" in str(bad_handle.value)
     assert "there is no GPU 3" in str(bad_device.value)
+
+
+@pytest.mark.parametrize("group, options", [("kind: KIND_AUTO", []), ("kind: KIND_GPU gpus: [ 0 ]", ["--gpu-fallback=cpu"])])
+def test_backend_for_the_processor_alone_runs_there_where_it_may(repository, group, options):
+    with Server("nereid", repository(group), *options, env=machine(2)) as server:
+        with http_client.InferenceServerClient(server.http_url) as client:
+            assert client.get_model_config("m")["instance_group"][0]["kind"] == "KIND_CPU"

@@ -51,6 +51,12 @@ typedef struct TRITONSERVER_Error *(*nereid_cuda_ipc_open_fn)(struct TRITONSERVE
                                                               void **, uint64_t *, void **);
 typedef void (*nereid_cuda_ipc_close_fn)(void *region);
 
+/* The other way round: a backend that has no use for GPUs exports a symbol nereid_backend_cpu_only (of any kind). Instance groups of KIND_AUTO
+   then go to the processor also on a machine with GPUs, and with --gpu-fallback=cpu those of KIND_GPU too. */
+#define NEREID_BACKEND_CPU_ONLY                                                                    \
+    extern const bool nereid_backend_cpu_only;                                                     \
+    __attribute__((visibility("default"))) const bool nereid_backend_cpu_only = true
+
 #ifdef __cplusplus
 }
 #endif
