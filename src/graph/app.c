@@ -127,6 +127,7 @@ void nrd_app_destroy(struct nrd_app *app)
         fragment_destroy(app->fragments.items[i]);
     }
     run_destroy(app->run);
+    nrd_value_free(app->labels);
     devices_unref(atomic_load_explicit(&app->devices, memory_order_relaxed));
     arena_fini(&app->arena);
     mem_free(app);

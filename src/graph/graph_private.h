@@ -53,6 +53,7 @@ struct nrd_app {
     struct graph_list watchers;   // struct watcher
     struct graph_list extensions; // handles of dlopen
     struct metadata_setting metadata;
+    struct nrd_value *labels; // metadata {labels: {tensor: [names]}} of its models; NULL: none
     bool count_busy; // fill nrd_operator_counts.busy_ns: costs two looks at the clock a compute
     void *track;     // flow tracking's own (watch_track.c)
     _Atomic(struct devices *) devices; // GPUs; NULL until somebody asks (devices.c)

@@ -59,15 +59,67 @@ static struct nrd_status *put(struct nrd_value **map, const char *key, struct nr
     return nrd_value_set(*map, key, value);
 }
 
-// Puts in all entries of another map, which stays as it is.
-static struct nrd_status *put_all(struct nrd_value **map, const struct nrd_value *from,
-                                  enum metadata_policy policy)
+// ---- labels of models ----------------------------------------------------------------------------------------------
+
+static const char LABELS[] = "labels";
+
+static const struct nrd_value *app_labels(const struct nrd_app *app)
 {
-    for (size_t i = 0; i < from->count; i++) {
-        NRD_TRY(put(map, from->entries[i].key, value_share(from->entries[i].value), policy));
-    }
-    return NULL;
+    return nrd_value_get(app->labels, LABELS);
 }
+
+static bool is_of_models(const struct nrd_compute *ctx, const char *key,
+                         const struct nrd_value *value)
+{
+    return value != NULL && strcmp(key, LABELS) == 0 && value == app_labels(ctx->op->fragment->app);
+}
+
+// Nobody asked for the models' labels to travel, so they conflict with nothing: under any policy the other value stays.
+static enum metadata_policy policy_for(const struct nrd_compute *ctx, const char *key,
+                                       const struct nrd_value *value)
+{
+    return is_of_models(ctx, key, value)                               ? METADATA_REJECT
+           : is_of_models(ctx, key, nrd_value_get(ctx->metadata, key)) ? METADATA_UPDATE
+                                                                       : ctx->metadata_policy;
+}
+
+struct nrd_status *metadata_add_labels(struct nrd_app *app, const char *tensor,
+                                       struct nrd_value *names)
+{
+    const struct nrd_value *old = app_labels(app);
+    const struct nrd_value *other = nrd_value_get(old, tensor);
+    if (other != NULL && other != names) {
+        nrd_value_free(names);
+        names = nrd_value_null();
+    }
+    // A map of its own each time: messages of an earlier run may share the old one.
+    struct nrd_value *all = old == NULL ? nrd_value_map() : value_copy_shallow(old);
+    if (all == NULL) {
+        nrd_value_free(names);
+        return status_no_memory();
+    }
+    struct nrd_status *status = nrd_value_set(all, tensor, names);
+    if (status != NULL) {
+        nrd_value_free(all);
+        return status;
+    }
+    return put(&app->labels, LABELS, all, METADATA_UPDATE);
+}
+
+struct nrd_status *metadata_give_labels(const struct nrd_compute *ctx, struct nrd_message *message)
+{
+    struct nrd_value *own_map = ctx->op->fragment->app->labels;
+    if (own_map == NULL || !ctx->metadata_on) {
+        return NULL;
+    }
+    if (message->metadata == NULL) {
+        message->metadata = value_share(own_map);
+        return NULL;
+    }
+    return put(&message->metadata, LABELS, value_share(own_map->entries[0].value), METADATA_REJECT);
+}
+
+// ---- an execution's map --------------------------------------------------------------------------------------------
 
 struct nrd_status *metadata_merge(struct nrd_compute *ctx, const struct nrd_message *message)
 {
@@ -79,7 +131,12 @@ struct nrd_status *metadata_merge(struct nrd_compute *ctx, const struct nrd_mess
         ctx->metadata = value_share(theirs);
         return NULL;
     }
-    return put_all(&ctx->metadata, theirs, ctx->metadata_policy);
+    for (size_t i = 0; i < theirs->count; i++) {
+        const char *key = theirs->entries[i].key;
+        struct nrd_value *value = theirs->entries[i].value;
+        NRD_TRY(put(&ctx->metadata, key, value_share(value), policy_for(ctx, key, value)));
+    }
+    return NULL;
 }
 
 // What the message has of its own (nrd_message_set_metadata) stays, unless the execution has another value for that key.
@@ -92,7 +149,13 @@ struct nrd_status *metadata_attach(struct nrd_compute *ctx, struct nrd_message *
         message->metadata = value_share(ctx->metadata);
         return NULL;
     }
-    return put_all(&message->metadata, ctx->metadata, METADATA_UPDATE);
+    for (size_t i = 0; i < ctx->metadata->count; i++) {
+        const char *key = ctx->metadata->entries[i].key;
+        struct nrd_value *value = ctx->metadata->entries[i].value;
+        NRD_TRY(put(&message->metadata, key, value_share(value),
+                    is_of_models(ctx, key, value) ? METADATA_REJECT : METADATA_UPDATE));
+    }
+    return NULL;
 }
 
 struct nrd_status *metadata_put(struct nrd_value **map, const char *key, struct nrd_value *value)
@@ -108,7 +171,7 @@ const struct nrd_value *nrd_metadata(struct nrd_compute *ctx)
 struct nrd_status *nrd_metadata_set(struct nrd_compute *ctx, const char *key,
                                     struct nrd_value *value)
 {
-    return put(&ctx->metadata, key, value, ctx->metadata_policy);
+    return put(&ctx->metadata, key, value, policy_for(ctx, key, value));
 }
 
 void nrd_metadata_clear(struct nrd_compute *ctx)

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/number.h"
 #include "graph/infer/core_host.h"
@@ -328,6 +330,53 @@ static struct nrd_status *read_model(struct core_model *model)
     return read_message(model, status, message, infer_read_config);
 }
 
+// An output's labels, one a line of its file, which the core has read too: what keeps us from it only leaves classes without names.
+static struct nrd_status *read_labels(const char *directory, struct infer_spec *spec)
+{
+    enum { LABELS_BYTES_MAX = 1 << 20 };
+    struct str text = STR_INIT;
+    struct slice line;
+    char *path = path_join(directory, spec->label_file);
+    spec->labels = nrd_value_list();
+    struct nrd_status *status = path == NULL || spec->labels == NULL ? status_no_memory() : NULL;
+    if (status == NULL) {
+        status = file_read(path, LABELS_BYTES_MAX, &text);
+    }
+    if (status != NULL) {
+        LOG_WARN("labels of output '%s': %s", spec->name, status_text(status));
+        status_free(status);
+        status = NULL;
+    }
+    struct slice rest = str_slice(&text);
+    while (status == NULL && rest.len > 0 && slice_cut(&rest, '\n', &line)) {
+        line.len -= slice_ends(line, SLICE("\r")) ? 1 : 0;
+        struct str name = STR_INIT;
+        str_append(&name, line.ptr, line.len);
+        status = str_status(&name);
+        if (status == NULL) {
+            status = nrd_value_append(spec->labels, nrd_value_string(str_cstr(&name)));
+        }
+        str_fini(&name);
+    }
+    str_fini(&text);
+    mem_free(path);
+    return status;
+}
+
+static struct nrd_status *read_all_labels(const struct core_model *model, const char *repository)
+{
+    const struct infer_model *base = &model->base;
+    char *directory = path_join(repository, base->name);
+    struct nrd_status *status = directory == NULL ? status_no_memory() : NULL;
+    for (uint32_t i = 0; i < base->output_count && status == NULL; i++) {
+        if (base->outputs[i].label_file != NULL) {
+            status = read_labels(directory, &base->outputs[i]);
+        }
+    }
+    mem_free(directory);
+    return status;
+}
+
 static struct nrd_status *open_model(struct core_model *model, const struct infer_options *options)
 {
     model->base.table = &table;
@@ -356,7 +405,8 @@ static struct nrd_status *open_model(struct core_model *model, const struct infe
     model->base.name = name;
     NRD_TRY(core_status(
         TRITONSERVER_ResponseAllocatorNew(&model->allocator, allocate, give_back, NULL)));
-    return read_model(model);
+    NRD_TRY(read_model(model));
+    return read_all_labels(model, options->repository);
 }
 
 struct nrd_status *core_model_open(const struct infer_options *options, struct infer_model **out)

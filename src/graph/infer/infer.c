@@ -31,6 +31,8 @@ static void free_specs(struct infer_spec *specs, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
         mem_free(specs[i].name);
+        mem_free(specs[i].label_file);
+        nrd_value_free(specs[i].labels);
     }
     mem_free(specs);
 }
@@ -121,6 +123,31 @@ static struct nrd_status *read_specs(const struct json_node *document, const cha
     return NULL;
 }
 
+static struct nrd_status *read_label_files(struct infer_model *model,
+                                           const struct json_node *outputs)
+{
+    uint32_t count = outputs == NULL ? 0 : outputs->count;
+    const struct json_node *node = count == 0 ? NULL : json_first(outputs);
+    for (uint32_t i = 0; i < count; i++, node = json_next(node)) {
+        const struct json_node *name = json_get(node, "name");
+        const struct json_node *file = json_get(node, "label_filename");
+        if (name == NULL || file == NULL || name->type != JSON_STRING ||
+            file->type != JSON_STRING || json_text(file).len == 0) {
+            continue;
+        }
+        for (uint32_t k = 0; k < model->output_count; k++) {
+            struct infer_spec *spec = &model->outputs[k];
+            if (spec->label_file == NULL && slice_equal(json_text(name), slice_of(spec->name))) {
+                spec->label_file = mem_strndup(json_text(file).ptr, json_text(file).len);
+                if (spec->label_file == NULL) {
+                    return status_no_memory();
+                }
+            }
+        }
+    }
+    return NULL;
+}
+
 static struct nrd_status *read_documents(struct infer_model *model, struct arena *arena,
                                          struct slice metadata, struct slice config)
 {
@@ -142,7 +169,8 @@ static struct nrd_status *read_documents(struct infer_model *model, struct arena
             NRD_UNSUPPORTED,
             "a decoupled model (any number of answers to a question) is not built yet");
     }
-    return NULL;
+    const struct json_node *outputs = json_get(document, "output");
+    return outputs != NULL && outputs->type == JSON_ARRAY ? read_label_files(model, outputs) : NULL;
 }
 
 static struct nrd_status *read_document(struct infer_model *model, struct slice metadata,

@@ -21,6 +21,8 @@ struct infer_spec {
     enum nrd_dtype dtype;
     uint32_t rank;
     int64_t dims[NRD_RANK_MAX];
+    char *label_file;         // an output's, within the model's directory; NULL: none
+    struct nrd_value *labels; // a list of its classes' names; NULL: not known
 };
 
 struct infer_options {
@@ -120,7 +122,7 @@ void infer_model_free(struct infer_model *model);
 // Reads inputs and outputs from the protocol's metadata document (KServe v2). Errors name model and place.
 NRD_MUST_USE struct nrd_status *infer_read_metadata(struct infer_model *model, const char *json,
                                                     size_t length);
-// Reads from the model's configuration document whether it batches; NRD_UNSUPPORTED: a decoupled model.
+// Reads from the model's configuration document whether it batches, and outputs' label files; NRD_UNSUPPORTED: a decoupled model.
 NRD_MUST_USE struct nrd_status *infer_read_config(struct infer_model *model, const char *json,
                                                   size_t length);
 // Gives the call's inputs up and calls done with `status` (taken). Thread: any.

@@ -9,6 +9,9 @@
 #include "base/mem.h"
 #include "base/thread.h"
 #include "graph/compute.h"
+#include "graph/message_private.h"
+#include "graph/metadata.h"
+#include "graph/value.h"
 
 struct lane_slot {
     struct lane *lane;
@@ -293,10 +296,10 @@ static struct nrd_status *pass_metadata(const struct lane_slot *slot, struct nrd
 {
     int64_t acquired = -1;
     for (uint32_t i = 0; i < slot->message_count; i++) {
-        const struct nrd_value *metadata = nrd_message_metadata(slot->messages[i]);
+        const struct nrd_value *metadata = slot->messages[i]->metadata;
         for (size_t k = 0; k < nrd_value_count(metadata); k++) {
-            struct nrd_value *copy = nrd_value_copy(nrd_value_at(metadata, k));
-            NRD_TRY(nrd_message_set_metadata(message, nrd_value_key(metadata, k), copy));
+            struct nrd_value *shared = value_share(metadata->entries[k].value);
+            NRD_TRY(nrd_message_set_metadata(message, metadata->entries[k].key, shared));
         }
         acquired = acquired < 0 ? nrd_message_acquired(slot->messages[i]) : acquired;
     }
@@ -313,6 +316,9 @@ static struct nrd_status *send_out(struct lane_slot *slot, struct nrd_compute *c
     struct nrd_status *status = fill(slot, message);
     if (status == NULL) {
         status = pass_metadata(slot, message);
+    }
+    if (status == NULL && slot->lane->has_labels) {
+        status = metadata_give_labels(ctx, message);
     }
     if (status != NULL) {
         nrd_message_unref(message);
@@ -371,6 +377,22 @@ struct nrd_status *lane_compute(struct lane *lane, struct nrd_compute *ctx, size
 
 // ---- life -----------------------------------------------------------------------------------------------------------
 
+static struct nrd_status *add_labels(struct lane *lane)
+{
+    struct nrd_app *app = lane->op->fragment->app;
+    for (uint32_t m = 0; m < lane->model_count; m++) {
+        const struct lane_model *at = &lane->models[m];
+        for (uint32_t i = 0; i < at->model->output_count; i++) {
+            struct nrd_value *labels = at->model->outputs[i].labels;
+            if (labels != NULL && at->outputs[i] != NULL) {
+                NRD_TRY(metadata_add_labels(app, at->outputs[i], value_share(labels)));
+                lane->has_labels = true;
+            }
+        }
+    }
+    return NULL;
+}
+
 struct nrd_status *lane_init(struct lane *lane, uint32_t depth)
 {
     size_t flows = nrd_operator_input_flows(lane->op, 0);
@@ -378,6 +400,7 @@ struct nrd_status *lane_init(struct lane *lane, uint32_t depth)
         return status_new(NRD_INVALID_ARG, "%zu flows come in, at most %u can", flows,
                           LANE_MESSAGES_MAX);
     }
+    NRD_TRY(add_labels(lane));
     lane->depth = depth;
     lane->slots = mem_calloc(depth, sizeof(*lane->slots));
     if (lane->slots == NULL) {

@@ -52,6 +52,7 @@ struct lane {
     uint32_t model_count;
     uint32_t depth;   // slots
     bool in_parallel; // a message's models are asked at once
+    bool has_labels;  // some of what it sends has names of classes
     bool reshape;     // tensors of as many elements will do
     enum lane_on_error on_error;
     lane_prepare_fn prepare; // NULL: tensors go in as they are

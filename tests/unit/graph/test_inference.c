@@ -239,6 +239,108 @@ static void tracking_follows_each_message_through_the_model(void **state)
     nrd_app_destroy(app);
 }
 
+// The model of write_model() with a file of labels.
+static void write_labelled_model(const char *name, const char *labels)
+{
+    char path[200];
+    struct str config = STR_INIT;
+    write_model(name, "");
+    snprintf(path, sizeof(path), "%s/models/%s/config.pbtxt", root, name);
+    str_printf(&config,
+               "name: \"%s\"\nbackend: \"identity\"\nmax_batch_size: 8\n"
+               "input { name: \"I\" data_type: TYPE_FP32 dims: [ 4 ] }\n"
+               "output { name: \"O\" data_type: TYPE_FP32 dims: [ 4 ] label_filename: \"l.txt\" }\n"
+               "instance_group { kind: KIND_CPU count: 1 }\n",
+               name);
+    assert_ok(file_write(path, str_slice(&config)));
+    str_fini(&config);
+    snprintf(path, sizeof(path), "%s/models/%s/l.txt", root, name);
+    assert_ok(file_write(path, slice_of(labels)));
+}
+
+// Metadata "labels" of what the last compute received, as "p: cat dog; q: red".
+static char seen_labels[128];
+
+static struct nrd_status *labels_compute(struct nrd_compute *ctx, void *state)
+{
+    (void)state;
+    size_t flows = nrd_operator_input_flows(nrd_compute_operator(ctx), 0);
+    for (size_t i = 0; i < flows; i++) {
+        nrd_message_unref(nrd_receive_from(ctx, 0, i));
+    }
+    const struct nrd_value *labels = nrd_value_get(nrd_metadata(ctx), "labels");
+    struct str text = STR_INIT;
+    for (size_t i = 0; i < nrd_value_count(labels); i++) {
+        const struct nrd_value *names = nrd_value_at(labels, i);
+        str_printf(&text, "%s%s:", i == 0 ? "" : "; ", nrd_value_key(labels, i));
+        for (size_t k = 0; k < nrd_value_count(names); k++) {
+            str_printf(&text, " %s", nrd_value_text(nrd_value_at(names, k)));
+        }
+    }
+    snprintf(seen_labels, sizeof(seen_labels), "%s", str_cstr(&text));
+    str_fini(&text);
+    arrived_count++;
+    // An operator's own value is no conflict with them, though the policy is "raise".
+    return nrd_metadata_set(ctx, "labels", nrd_value_string("mine"));
+}
+
+static const struct nrd_port labels_inputs[] = {
+    {.name = "in", .policy = NRD_QUEUE_FAULT, .flags = NRD_PORT_ANY_SIZE}, {0}};
+static const struct nrd_operator_class labels_op = {.abi = NRD_OPERATOR_ABI,
+                                                    .name = "TestLabelsOp",
+                                                    .state_size = 1,
+                                                    .inputs = labels_inputs,
+                                                    .compute = labels_compute};
+
+// A source, two models and a reader of both; `names` are the two outputs' names.
+static void run_two_labelled(const char *const names[2])
+{
+    struct nrd_app *app = NULL;
+    struct nrd_operator *source = NULL;
+    struct nrd_operator *sink = NULL;
+    assert_ok(nrd_app_create("test", &app));
+    struct nrd_fragment *fragment = nrd_app_fragment(app);
+    assert_ok(nrd_add_operator_class(fragment, &source_op, "source", NULL, &source));
+    add_condition(source, "CountCondition", "{count: 5}");
+    assert_ok(nrd_add_operator_class(fragment, &labels_op, "sink", NULL, &sink));
+    for (int i = 0; i < 2; i++) {
+        struct nrd_operator *model = NULL;
+        char text[256];
+        snprintf(text, sizeof(text),
+                 "{model_name: %c, server_url: inprocess, model_repository: %s/models, "
+                 "out_tensor_names: [%s]}",
+                 "ab"[i], root, names[i]);
+        assert_ok(nrd_add_operator_yaml(fragment, "TritonInferenceOp", i == 0 ? "one" : "two", text,
+                                        &model));
+        assert_ok(nrd_add_flow(source, "out", model, "receivers", NULL));
+        assert_ok(nrd_add_flow(model, "transmitter", sink, "in", NULL));
+    }
+    arrived_count = 0;
+    assert_ok(nrd_app_run(app));
+    assert_int_equal(arrived_count, 5);
+    assert_ok(nrd_app_run(app));
+    assert_int_equal(arrived_count, 10);
+    nrd_app_destroy(app);
+}
+
+static void labels_of_models_travel_and_branches_agree(void **state)
+{
+    (void)state;
+    write_labelled_model("a", "cat\r\ndog\n\nhen");
+    write_labelled_model("b", "red\n");
+    run_two_labelled((const char *const[]){"p", "q"});
+    assert_string_equal(seen_labels, "p: cat dog  hen; q: red");
+}
+
+static void tensor_of_two_models_with_labels_has_none(void **state)
+{
+    (void)state;
+    write_labelled_model("a", "cat\n");
+    write_labelled_model("b", "red\n");
+    run_two_labelled((const char *const[]){"p", "p"});
+    assert_string_equal(seen_labels, "p:");
+}
+
 static void application_runs_twice(void **state)
 {
     (void)state;
@@ -355,6 +457,8 @@ int main(void)
         TEST(messages_leave_in_order_whatever_the_scheduler),
         TEST(late_answers_have_the_metadata_of_their_questions),
         TEST(tracking_follows_each_message_through_the_model),
+        TEST(labels_of_models_travel_and_branches_agree),
+        TEST(tensor_of_two_models_with_labels_has_none),
         TEST(application_runs_twice),
         TEST(models_run_side_by_side_under_their_own_names),
         TEST(temporal_model_repeats_its_last_answer),
