@@ -103,6 +103,7 @@ static void device_init(struct gpu_device *d, struct gpu_system *system)
     d->system = system;
     pthread_mutex_init(&d->lock, NULL);
     pthread_mutex_init(&d->watch_lock, NULL);
+    pthread_mutex_init(&d->probe_lock, NULL);
     pthread_mutex_init(&d->event_lock, NULL);
     pthread_mutex_init(&d->kernel_lock, NULL);
     pthread_cond_init(&d->watch_idle, NULL);
@@ -147,6 +148,7 @@ void gpu_system_close(struct gpu_system *system)
     }
     for (int i = 0; i < system->count; i++) {
         struct gpu_device *d = &system->devices[i];
+        gpu_probe_fini(d);
         gpu_event_pool_fini(d);
         if (d->kernels != NULL) {
             d->kernels_destroy(d->kernels);
@@ -156,6 +158,7 @@ void gpu_system_close(struct gpu_system *system)
         }
         pthread_mutex_destroy(&d->lock);
         pthread_mutex_destroy(&d->watch_lock);
+        pthread_mutex_destroy(&d->probe_lock);
         pthread_mutex_destroy(&d->event_lock);
         pthread_mutex_destroy(&d->kernel_lock);
         pthread_cond_destroy(&d->watch_idle);

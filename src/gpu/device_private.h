@@ -9,6 +9,7 @@
 
 struct gpu_event;
 struct gpu_kernel_set;
+struct gpu_stream;
 
 struct gpu_device {
     struct gpu_system *system;
@@ -28,6 +29,9 @@ struct gpu_device {
     struct gpu_watch *telling; // whose `lost` runs now
     pthread_t teller;
 
+    pthread_mutex_t probe_lock;
+    struct gpu_stream *probe_stream; // made by the first probe
+
     pthread_mutex_t event_lock;
     struct gpu_event *idle_events; // without timing
     unsigned idle_event_count;
@@ -40,5 +44,7 @@ struct gpu_device {
 
 // Frees the idle events; in event.c.
 void gpu_event_pool_fini(struct gpu_device *device);
+// Frees what the probe made; in probe.c.
+void gpu_probe_fini(struct gpu_device *device);
 
 #endif

@@ -158,6 +158,7 @@ _Static_assert(sizeof(void *) != 8 || sizeof(struct cu_graph_update_info) == 24,
     F(device_p2p_attribute, cuDeviceGetP2PAttribute, 1, (int *value, int attribute, int from, int to)) \
     F(primary_retain, cuDevicePrimaryCtxRetain, 1, (struct cu_context **context, int device)) \
     F(primary_release, cuDevicePrimaryCtxRelease_v2, 1, (int device)) \
+    F(primary_state, cuDevicePrimaryCtxGetState, 1, (int device, unsigned *flags, int *active)) \
     F(ctx_push, cuCtxPushCurrent_v2, 1, (struct cu_context *context)) \
     F(ctx_pop, cuCtxPopCurrent_v2, 1, (struct cu_context **context)) \
     F(ctx_get_current, cuCtxGetCurrent, 1, (struct cu_context **context)) \

@@ -110,6 +110,24 @@ bool nvml_knows(const char *uuid)
     return known;
 }
 
+struct nrd_status *nvml_check_lost(const char *uuid)
+{
+    struct nrd_status *status = nvml_open();
+    if (status != NULL) {
+        status_free(status);
+        return NULL;
+    }
+    struct nvml_device *device = NULL;
+    struct nvml_memory memory;
+    const char *call = "nvmlDeviceGetHandleByUUID";
+    int result = nvml()->by_uuid(uuid, &device);
+    if (result == NVML_OK) {
+        call = "nvmlDeviceGetMemoryInfo";
+        result = nvml()->memory(device, &memory);
+    }
+    return result == NVML_GPU_IS_LOST ? nvml_status(result, call, uuid) : NULL;
+}
+
 struct nrd_status *nvml_read(const char *uuid, struct nvml_sample *sample)
 {
     struct nvml_device *device = NULL;

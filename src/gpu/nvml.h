@@ -41,6 +41,10 @@ struct nvml_sample {
 // the library, NRD_NOT_FOUND for a UUID it does not know. Takes about a millisecond: not on a loop. Thread: any.
 NRD_MUST_USE struct nrd_status *nvml_read(const char *uuid, struct nvml_sample *sample);
 
+// NRD_UNAVAILABLE with NVML's words when it says that the GPU of that UUID is lost (it fell off the bus); NULL when it says nothing
+// of the kind, or cannot be asked. A context's fault does not concern NVML. Takes about 0.1 ms. Thread: any but a loop.
+NRD_MUST_USE struct nrd_status *nvml_check_lost(const char *uuid);
+
 struct nvml_slice {
     char uuid[NVML_UUID_SIZE]; // "MIG-..."
     unsigned gpu_instance;

@@ -35,6 +35,9 @@ struct fake_gpu {
     const char *pci_bus_id; // NULL: made up, so that no NUMA node is found
     unsigned slices;        // MIG slices that NVML shows of it
     bool is_slice;          // the device itself is one: NVML knows its UUID as "MIG-..."
+    uint64_t
+        fault_at; // its kernel of this number (1 = the first) faults: CU_ILLEGAL_ADDRESS; 0: none does
+    uint64_t unplug_at; // with its kernel of this number it falls off the bus; 0: it does not
 };
 struct fake_cuda_options {
     int count; // of GPUs
@@ -71,6 +74,8 @@ void fake_cuda_run(
 void fake_cuda_fail(enum gpu_fn fn, int ordinal, unsigned nth, int result);
 // From now on every call that concerns the GPU gives `result`, and its work is not done. As a kernel's fault does.
 void fake_cuda_lose(int ordinal, int result);
+// The GPU falls off the bus: calls give CU_UNKNOWN, and NVML says that it is lost.
+void fake_cuda_unplug(int ordinal);
 // Takes memory away from the GPU, as another process would.
 void fake_cuda_set_used_by_others(int ordinal, uint64_t bytes);
 

@@ -211,6 +211,14 @@ void fake_cuda_lose(int ordinal, int result)
     pthread_mutex_unlock(&fake.lock);
 }
 
+void fake_cuda_unplug(int ordinal)
+{
+    pthread_mutex_lock(&fake.lock);
+    fake.devices[ordinal].unplugged = true;
+    fake_poison(ordinal, CU_UNKNOWN);
+    pthread_mutex_unlock(&fake.lock);
+}
+
 void fake_cuda_set_used_by_others(int ordinal, uint64_t bytes)
 {
     pthread_mutex_lock(&fake.lock);
@@ -450,6 +458,18 @@ int cuDevicePrimaryCtxRelease_v2(int device)
         return fake_end(CU_INVALID_CONTEXT);
     }
     fake.counts.contexts -= --d->retained == 0;
+    return fake_end(CU_SUCCESS);
+}
+
+int cuDevicePrimaryCtxGetState(int device, unsigned *flags, int *active)
+{
+    BEGIN(primary_state, -1); // a fault does not change it
+    const struct fake_device *d = fake_device_at(device);
+    if (d == NULL) {
+        return fake_end(CU_INVALID_DEVICE);
+    }
+    *flags = 0;
+    *active = d->retained > 0;
     return fake_end(CU_SUCCESS);
 }
 

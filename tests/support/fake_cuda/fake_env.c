@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Fake CUDA as shared libraries: set up by the variable FAKE_CUDA when a program calls cuInit or nvmlInit.
 //
-//   FAKE_CUDA="gpus=4,memory=8G,speed=1:2:1:1,peers=pairs,time=real,host=16"
+//   FAKE_CUDA="gpus=4,memory=8G,speed=1:2:1:1,peers=pairs,time=real,host=16,fault=0@100"
 // gpus: how many (1). memory: bytes each, with K, M or G, one or one a GPU. speed: the same. peers: all, none, pairs. time: real
-// (the default here) or manual with poll=NS. host, device, peer: GB/s of copies. What cannot be read ends the program.
+// (the default here) or manual with poll=NS. host, device, peer: GB/s of copies. fault=GPU@N, unplug=GPU@N: that GPU's
+// Nth kernel faults, or is the last thing that it does. What cannot be read ends the program.
 #include "tests/support/fake_cuda/fake_private.h"
 #include "tests/support/host_kernels/host_kernels.h"
 
@@ -48,6 +49,22 @@ static void numbers(const char *text, double *values)
     }
 }
 
+// "GPU@N", for that GPU alone.
+static void set_end(struct fake_cuda_options *o, const char *text, bool unplug)
+{
+    char *end;
+    unsigned long gpu = strtoul(text, &end, 10);
+    if (end == text || *end != '@' || gpu >= FAKE_GPUS_MAX) {
+        refuse(text);
+    }
+    const char *at = end + 1;
+    uint64_t kernel = (uint64_t)number(&at);
+    if (*at != '\0' || kernel == 0) {
+        refuse(text);
+    }
+    *(unplug ? &o->gpus[gpu].unplug_at : &o->gpus[gpu].fault_at) = kernel;
+}
+
 static void set(struct fake_cuda_options *o, const char *key, const char *value)
 {
     double values[FAKE_GPUS_MAX];
@@ -58,6 +75,10 @@ static void set(struct fake_cuda_options *o, const char *key, const char *value)
     }
     if (strcmp(key, "time") == 0) {
         o->time = strcmp(value, "manual") == 0 ? FAKE_TIME_MANUAL : FAKE_TIME_REAL;
+        return;
+    }
+    if (strcmp(key, "fault") == 0 || strcmp(key, "unplug") == 0) {
+        set_end(o, value, key[0] == 'u');
         return;
     }
     numbers(value, values);

@@ -93,7 +93,7 @@ int nvmlDeviceGetUtilizationRates(struct nvml_device *device, struct nvml_utiliz
                                                                : (unsigned)(busy * 100 / passed)};
     d->sampled_at_ns = fake.now_ns;
     d->sampled_busy_ns = d->busy_ns;
-    int result = d->sticky != 0 ? NVML_GPU_IS_LOST : NVML_OK;
+    int result = d->unplugged ? NVML_GPU_IS_LOST : NVML_OK;
     pthread_mutex_unlock(&fake.lock);
     return result;
 }
@@ -105,8 +105,9 @@ int nvmlDeviceGetMemoryInfo(struct nvml_device *device, struct nvml_memory *memo
     memory->total = d->gpu.memory_bytes;
     memory->used = d->used + d->used_by_others;
     memory->free = memory->used > memory->total ? 0 : memory->total - memory->used;
+    int result = d->unplugged ? NVML_GPU_IS_LOST : NVML_OK;
     pthread_mutex_unlock(&fake.lock);
-    return NVML_OK;
+    return result;
 }
 
 int nvmlDeviceGetPowerUsage(struct nvml_device *device, unsigned *milliwatts)

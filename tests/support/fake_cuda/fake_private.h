@@ -56,6 +56,7 @@ struct fake_device {
     unsigned retained;
     uint64_t peers; // enabled, a bit an ordinal
     int sticky;     // 0: works
+    bool unplugged; // for NVML, which does not mind a context's fault
     int memory_fd;
     char *base;   // device addresses: no access
     char *shadow; // the same pages, for the fake and tests

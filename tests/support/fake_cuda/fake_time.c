@@ -155,6 +155,11 @@ static void do_kernel(const struct fake_op *op)
         int result;
         memcpy(&result, state->params, sizeof(result));
         fake_poison(op->ordinal, result);
+    } else if (d->launches == d->gpu.fault_at) {
+        fake_poison(op->ordinal, CU_ILLEGAL_ADDRESS);
+    } else if (d->launches == d->gpu.unplug_at) {
+        d->unplugged = true;
+        fake_poison(op->ordinal, CU_UNKNOWN);
     } else if (state->kernel.run != NULL) {
         struct fake_launch launch = state->launch;
         pthread_mutex_unlock(&fake.lock); // it may peek

@@ -3,6 +3,7 @@
 
 #include "base/thread.h"
 #include "gpu/memory.h"
+#include "gpu/stream.h"
 
 static void driver_that_is_not_there_is_a_status(void **state)
 {
@@ -204,6 +205,40 @@ static void watcher_may_watch_from_its_call(void **state)
     gpu_device_unwatch(gpu(0), &inner);
 }
 
+static void probe_sees_what_a_framework_ran_into(void **state)
+{
+    (void)state;
+    struct gpu_stream *other = NULL;
+    assert_ok(gpu_device_probe(gpu(0)));
+    assert_int_equal(fake_cuda_calls(GPU_FN_primary_retain),
+                     0); // a device that nobody uses is left alone
+    assert_ok(gpu_stream_create(gpu(0), GPU_PRIORITY_NORMAL, &other));
+    assert_ok(gpu_device_open(gpu(1)));
+    fake_cuda_fail(GPU_FN_event_record, 0, 1, CU_OUT_OF_MEMORY);
+    assert_ok(gpu_device_probe(gpu(0))); // not an error that lasts
+    fake_cuda_lose(0, CU_LAUNCH_FAILED);
+    assert_false(gpu_device_is_lost(gpu(0)));
+    assert_error(gpu_device_probe(gpu(0)), NRD_UNAVAILABLE,
+                 "GPU 0 (GPU-00fafafa-fafa-fafa-fafa-fafafafafafa) is lost: cuEventRecord: "
+                 "CUDA_ERROR_LAUNCH_FAILED (unspecified launch failure)");
+    assert_true(gpu_device_is_lost(gpu(0)));
+    assert_ok(gpu_device_probe(gpu(1)));
+    gpu_stream_destroy(other);
+}
+
+static void probe_of_a_framework_s_context_sees_its_fault_too(void **state)
+{
+    (void)state;
+    struct cu_context *theirs = NULL;
+    assert_int_equal(fake_cuda_driver()->primary_retain(&theirs, 2), CU_SUCCESS);
+    assert_ok(gpu_device_probe(gpu(2)));
+    fake_cuda_lose(2, CU_ECC_UNCORRECTABLE);
+    struct nrd_status *status = gpu_device_probe(gpu(2));
+    assert_int_equal(status_code(status), NRD_UNAVAILABLE);
+    status_free(status);
+    assert_int_equal(fake_cuda_driver()->primary_release(2), CU_SUCCESS);
+}
+
 static void mark_lost(void *arg)
 {
     gpu_device_mark_lost(arg, "a thread says so");
@@ -238,6 +273,8 @@ int main(void)
         GPU_TEST(peers_are_told_and_enabled_once),
         GPU_TEST(sticky_error_loses_the_device_and_tells_once),
         GPU_TEST(watcher_may_watch_from_its_call),
+        GPU_TEST(probe_sees_what_a_framework_ran_into),
+        GPU_TEST(probe_of_a_framework_s_context_sees_its_fault_too),
         GPU_TEST(device_is_lost_once_from_many_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -25,7 +25,14 @@ static void nvml_tells_how_busy_and_how_full(void **state)
     gpu_stream_destroy(stream);
     assert_error(nvml_read("GPU-nobody", &sample), NRD_NOT_FOUND,
                  "nvmlDeviceGetHandleByUUID of GPU-nobody: Not Found");
-    fake_cuda_lose(0, CU_ECC_UNCORRECTABLE);
+    assert_ok(nvml_check_lost("GPU-nobody"));
+    fake_cuda_lose(0, CU_ILLEGAL_ADDRESS); // a context's matter
+    assert_ok(nvml_read(uuid, &sample));
+    assert_ok(nvml_check_lost(uuid));
+    fake_cuda_unplug(0);
+    assert_error(nvml_check_lost(uuid), NRD_UNAVAILABLE,
+                 "nvmlDeviceGetMemoryInfo of GPU-00fafafa-fafa-fafa-fafa-fafafafafafa: GPU is "
+                 "lost");
     assert_error(nvml_read(uuid, &sample), NRD_UNAVAILABLE,
                  "nvmlDeviceGetUtilizationRates of GPU-00fafafa-fafa-fafa-fafa-fafafafafafa: GPU "
                  "is lost");
