@@ -198,7 +198,7 @@ $(B)/bin/tritonserver $(B)/bin/holoscan: $(program)
 common_obj := $(patsubst %.c,$(B)/obj/%.o,$(sort $(wildcard backends/common/*.c)))
 backend_map := backends/common/backend.map
 define backend_rules
-$(call backend_so,$1): $(patsubst %,$(B)/obj/%.o,$(basename $(sort $(wildcard backends/$1/*.c backends/$1/*.cc)))) $(common_obj) $(call libs_for,tensor) $(wildcard $(backend_map))
+$(call backend_so,$1): $(patsubst %,$(B)/obj/%.o,$(basename $(sort $(wildcard backends/$1/*.c backends/$1/*.cc)))) $(common_obj) $(call libs_for,gpu) $(wildcard $(backend_map))
 	@mkdir -p $$(@D)
 	@echo "  LD    $$@"
 	$$(q)$$(CC) -shared $$(ldflags) -Wl,-soname,libtriton_$1.so $$(if $$(wildcard $(backend_map)),-Wl$$(comma)--version-script=$(backend_map)) -Wl,--exclude-libs,ALL \
@@ -235,9 +235,9 @@ unit_folders := $(sort $(notdir $(patsubst %/,%,$(dir $(wildcard tests/unit/*/.)
 unit_of = $(patsubst tests/%.c,$(B)/tests/%,$(sort $(wildcard tests/unit/$1/test_*.c)))
 unit_extra_protocol = $(core_so)
 # Tests of backends are hosts: they open the built backends, which resolve the interfaces in the test program.
-unit_extra_backends = $(common_obj) $(B)/obj/backends/tensorflow/tf_proto.o $(B)/obj/backends/pytorch/torch_spec.o | $(torch_tool) $(foreach b,$(backend_names),$(call backend_so,$(b)))
+unit_extra_backends = $(common_obj) $(B)/obj/backends/tensorflow/tf_proto.o $(B)/obj/backends/pytorch/torch_spec.o $(fake_cuda_lib) | $(torch_tool) $(foreach b,$(backend_names),$(call backend_so,$(b)))
 unit_ldflags_backends := -rdynamic
-deps_backends := tensor base
+deps_backends := gpu tensor base
 # tests/support/fake_cuda: a pretended CUDA driver, linked into tests of GPU code; and the same as libraries that a program
 # finds by LD_LIBRARY_PATH=$(B)/tests/fake (NVML under its own name is the same file: both see the same GPUs).
 fake_cuda_src := $(sort $(wildcard tests/support/fake_cuda/*.c))

@@ -12,6 +12,9 @@ void batch_init(struct batch *b, TRITONBACKEND_ModelInstance *instance)
 
 void batch_fini(struct batch *b)
 {
+    if (b->own_gpu_io) {
+        gpu_io_destroy(b->gpu_io);
+    }
     mem_free(b->items);
     *b = (struct batch){0};
 }
@@ -92,6 +95,9 @@ void batch_compute_end(struct batch *b)
 void batch_fail(struct batch *b, uint32_t index, TRITONSERVER_Error *error)
 {
     struct batch_item *item = &b->items[index];
+    if (b->gpu_io != NULL) {
+        gpu_io_cancel(b->gpu_io, index); // its memory goes with the answer
+    }
     if (item->response != NULL) {
         backend_log_error(
             TRITONBACKEND_ResponseSend(item->response, TRITONSERVER_RESPONSE_COMPLETE_FINAL, error),
@@ -104,6 +110,9 @@ void batch_fail(struct batch *b, uint32_t index, TRITONSERVER_Error *error)
 
 void batch_fail_all(struct batch *b, TRITONSERVER_Error *error)
 {
+    if (b->gpu_io != NULL) {
+        gpu_io_cancel(b->gpu_io, GPU_IO_ALL);
+    }
     for (uint32_t i = 0; i < b->count; i++) {
         struct batch_item *item = &b->items[i];
         if (item->response != NULL) {
@@ -119,6 +128,12 @@ void batch_fail_all(struct batch *b, TRITONSERVER_Error *error)
 
 void batch_end(struct batch *b)
 {
+    if (b->gpu_io != NULL) {
+        TRITONSERVER_Error *error = gpu_io_end(b->gpu_io);
+        if (error != NULL) {
+            batch_fail_all(b, error);
+        }
+    }
     uint64_t end = clock_now_ns();
     if (b->compute_end_ns == 0) {
         b->compute_end_ns = end;
@@ -158,33 +173,20 @@ static TRITONSERVER_Error *read_input(struct batch_input *input)
                                          &input->buffer_count);
 }
 
-TRITONSERVER_Error *batch_input_get(const struct batch *b, uint32_t index, const char *name,
+TRITONSERVER_Error *batch_input_get(struct batch *b, uint32_t index, const char *name,
                                     struct batch_input *input)
 {
+    input->batch = b;
     BACKEND_TRY(TRITONBACKEND_RequestInput(b->items[index].request, name, &input->handle));
     return read_input(input);
 }
 
-TRITONSERVER_Error *batch_input_at(const struct batch *b, uint32_t index, uint32_t at,
+TRITONSERVER_Error *batch_input_at(struct batch *b, uint32_t index, uint32_t at,
                                    struct batch_input *input)
 {
+    input->batch = b;
     BACKEND_TRY(TRITONBACKEND_RequestInputByIndex(b->items[index].request, at, &input->handle));
     return read_input(input);
-}
-
-static TRITONSERVER_Error *input_buffer(const struct batch_input *input, uint32_t at,
-                                        const void **data, uint64_t *size)
-{
-    TRITONSERVER_MemoryType type = TRITONSERVER_MEMORY_CPU;
-    int64_t id = 0;
-    BACKEND_TRY(TRITONBACKEND_InputBuffer(input->handle, at, data, size, &type, &id));
-    if (type == TRITONSERVER_MEMORY_GPU) {
-        return backend_error_new(TRITONSERVER_ERROR_UNSUPPORTED,
-                                 "input '%s' is in the memory of GPU %lld, which a backend built "
-                                 "for the CPU cannot read",
-                                 input->name, (long long)id);
-    }
-    return NULL;
 }
 
 TRITONSERVER_Error *batch_input_view(const struct batch_input *input, size_t alignment,
@@ -196,11 +198,45 @@ TRITONSERVER_Error *batch_input_view(const struct batch_input *input, size_t ali
     }
     const void *at = NULL;
     uint64_t size = 0;
-    BACKEND_TRY(input_buffer(input, 0, &at, &size));
-    if (size == input->byte_size && ((uintptr_t)at & (alignment - 1)) == 0) {
+    TRITONSERVER_MemoryType type = TRITONSERVER_MEMORY_CPU;
+    int64_t id = 0;
+    BACKEND_TRY(TRITONBACKEND_InputBuffer(input->handle, 0, &at, &size, &type, &id));
+    if (type != TRITONSERVER_MEMORY_GPU && size == input->byte_size &&
+        ((uintptr_t)at & (alignment - 1)) == 0) {
         *data = at;
     }
     return NULL;
+}
+
+// What reaches GPUs, made at the first need. `text` names the tensor and where it is, for the error.
+static TRITONSERVER_Error *need_gpu_io(struct batch *b, const char *text, const char *name, int gpu)
+{
+    if (b->gpu_io != NULL) {
+        return NULL;
+    }
+    TRITONSERVER_Error *why = gpu_io_create(b->instance, GPU_IO_HOST, &b->gpu_io);
+    if (why == NULL) {
+        b->own_gpu_io = true;
+        return NULL;
+    }
+    TRITONSERVER_Error *error =
+        backend_error_new(TRITONSERVER_ERROR_UNSUPPORTED,
+                          "%s '%s' is in the memory of GPU %d, which this server "
+                          "cannot reach: %s",
+                          text, name, gpu, TRITONSERVER_ErrorMessage(why));
+    TRITONSERVER_ErrorDelete(why);
+    return error;
+}
+
+static TRITONSERVER_Error *copy_buffer(const struct batch_input *input, void *to,
+                                       struct gpu_place from, uint64_t size)
+{
+    if (from.gpu == GPU_IO_HOST) {
+        memcpy(to, from.ptr, size);
+        return NULL;
+    }
+    BACKEND_TRY(need_gpu_io(input->batch, "input", input->name, from.gpu));
+    return gpu_io_read(input->batch->gpu_io, to, from, size);
 }
 
 TRITONSERVER_Error *batch_input_copy(const struct batch_input *input, void *to)
@@ -210,14 +246,16 @@ TRITONSERVER_Error *batch_input_copy(const struct batch_input *input, void *to)
     for (uint32_t i = 0; i < input->buffer_count; i++) {
         const void *at = NULL;
         uint64_t size = 0;
-        BACKEND_TRY(input_buffer(input, i, &at, &size));
+        TRITONSERVER_MemoryType type = TRITONSERVER_MEMORY_CPU;
+        int64_t id = 0;
+        BACKEND_TRY(TRITONBACKEND_InputBuffer(input->handle, i, &at, &size, &type, &id));
         if (size > left) {
             return backend_error_new(TRITONSERVER_ERROR_INVALID_ARG,
                                      "buffer size for input '%s' exceeds batch byte size %llu",
                                      input->name, (unsigned long long)input->byte_size);
         }
         if (size > 0) {
-            memcpy(out, at, size);
+            BACKEND_TRY(copy_buffer(input, out, gpu_place_of(at, type, id), size));
             out += size;
             left -= size;
         }
@@ -256,11 +294,10 @@ TRITONSERVER_Error *batch_output(struct batch *b, uint32_t index, const char *na
     BACKEND_TRY(TRITONBACKEND_ResponseOutput(b->items[index].response, &output, name, dtype, dims,
                                              dim_count));
     BACKEND_TRY(TRITONBACKEND_OutputBuffer(output, data, byte_size, &type, &id));
-    if (type == TRITONSERVER_MEMORY_GPU) {
-        return backend_error_new(TRITONSERVER_ERROR_UNSUPPORTED,
-                                 "output '%s' is wanted in the memory of GPU %lld, which a backend "
-                                 "built for the CPU cannot write",
-                                 name, (long long)id);
+    if (type == TRITONSERVER_MEMORY_GPU && byte_size > 0) {
+        struct gpu_place place = gpu_place_of(*data, type, id);
+        BACKEND_TRY(need_gpu_io(b, "output", name, place.gpu));
+        return gpu_io_stand_in(b->gpu_io, place, byte_size, index, data);
     }
     return NULL;
 }

@@ -13,6 +13,7 @@
 #define NEREID_BACKENDS_COMMON_BATCH_H
 
 #include "backends/common/backend.h"
+#include "backends/common/gpu_io.h"
 
 struct batch_item {
     TRITONBACKEND_Request *request;
@@ -30,6 +31,10 @@ struct batch {
     uint64_t exec_start_ns;
     uint64_t compute_start_ns;
     uint64_t compute_end_ns;
+    // How memory of GPUs is reached: the instance's, which sets it after batch_init and keeps it; or
+    // made by the batch when a request first brings or wants such memory, and then `own_gpu_io`.
+    struct gpu_io *gpu_io;
+    bool own_gpu_io;
 };
 
 void batch_init(struct batch *b, TRITONBACKEND_ModelInstance *instance);
@@ -42,7 +47,8 @@ NRD_MUST_USE TRITONSERVER_Error *batch_begin(struct batch *b, TRITONBACKEND_Requ
 // The moments that divide the time: a backend that marks none has computed all the while.
 void batch_compute_begin(struct batch *b);
 void batch_compute_end(struct batch *b);
-// Sends what is left, reports, releases. The batch is empty afterwards.
+// Waits for what the batch has queued on GPUs, sends what is left, reports, releases. The batch is
+// empty afterwards.
 void batch_end(struct batch *b);
 
 // Answers one item (nothing if it was answered) or all that are left with `error`. Takes `error`.
@@ -51,6 +57,7 @@ void batch_fail_all(struct batch *b, TRITONSERVER_Error *error);
 
 // An input of one request, as the host shows it; all borrowed from the request.
 struct batch_input {
+    struct batch *batch;
     TRITONBACKEND_Input *handle;
     const char *name;
     TRITONSERVER_DataType dtype;
@@ -61,22 +68,22 @@ struct batch_input {
 };
 // By name, or by index in the order of that request. INVALID_ARG when the request does not bring
 // it.
-NRD_MUST_USE TRITONSERVER_Error *batch_input_get(const struct batch *b, uint32_t index,
-                                                 const char *name, struct batch_input *input);
-NRD_MUST_USE TRITONSERVER_Error *batch_input_at(const struct batch *b, uint32_t index, uint32_t at,
+NRD_MUST_USE TRITONSERVER_Error *batch_input_get(struct batch *b, uint32_t index, const char *name,
+                                                 struct batch_input *input);
+NRD_MUST_USE TRITONSERVER_Error *batch_input_at(struct batch *b, uint32_t index, uint32_t at,
                                                 struct batch_input *input);
 // The bytes where they lie, when they are in one piece of CPU memory aligned to `alignment` (a
 // power of two); else `*data` is NULL, without error. Borrowed from the request.
 NRD_MUST_USE TRITONSERVER_Error *batch_input_view(const struct batch_input *input, size_t alignment,
                                                   const void **data);
-// Copies all bytes to `to`, which has room for input->byte_size. UNSUPPORTED for memory of a GPU.
+// Copies all bytes to `to`, which has room for input->byte_size; from memory of GPUs too.
 NRD_MUST_USE TRITONSERVER_Error *batch_input_copy(const struct batch_input *input, void *to);
 
 // Whether the client asked for this output.
 bool batch_wants(const struct batch *b, uint32_t index, const char *name);
-// Adds an output to a response and finds CPU memory for it. UNSUPPORTED when the host has only
-// memory of a GPU for it. `*data` is borrowed from the response; it may be NULL when `byte_size` is
-// 0.
+// Adds an output to a response and finds CPU memory for it: the response's own, or, where the client
+// wants it in memory of a GPU, some that batch_end() copies there. `*data` is borrowed until
+// batch_end(); it may be NULL when `byte_size` is 0.
 NRD_MUST_USE TRITONSERVER_Error *batch_output(struct batch *b, uint32_t index, const char *name,
                                               TRITONSERVER_DataType dtype, const int64_t *dims,
                                               uint32_t dim_count, uint64_t byte_size, void **data);

@@ -54,6 +54,7 @@ struct host_buffer {
     const void *ptr;
     uint64_t size;
     TRITONSERVER_MemoryType type;
+    int64_t id;
 };
 struct TRITONBACKEND_Input {
     const char *name;
@@ -69,8 +70,10 @@ struct TRITONBACKEND_Output {
     TRITONSERVER_DataType dtype;
     int64_t dims[HOST_MAX];
     uint32_t dim_count;
-    void *data; // mem_alloc
+    void *data; // mem_alloc; of a GPU: host.gpu's
     uint64_t size;
+    bool on_gpu;
+    int64_t gpu;
 };
 struct TRITONBACKEND_Response {
     struct TRITONBACKEND_Output outputs[HOST_MAX];
@@ -96,6 +99,12 @@ static struct {
     uint32_t after;
     int errors; // alive
     int responses;
+    // Memory of GPUs, for tests that have some; without, there is none to allocate.
+    void *(*gpu_allocate)(int64_t gpu, size_t size);
+    void (*gpu_free)(int64_t gpu, void *data);
+    bool outputs_on_gpu; // clients want theirs on `output_gpu`
+    int64_t output_gpu;
+    int memory; // allocations alive
 } host;
 
 static inline void host_fail(const char *name, uint32_t after)
@@ -505,7 +514,49 @@ TRITONSERVER_Error *TRITONBACKEND_InputBuffer(TRITONBACKEND_Input *input, const 
     *buffer = input->buffers[index].ptr;
     *buffer_byte_size = input->buffers[index].size;
     *memory_type = input->buffers[index].type;
-    *memory_type_id = 0;
+    *memory_type_id = input->buffers[index].id;
+    return NULL;
+}
+
+// ---- memory ----
+
+TRITONSERVER_Error *TRITONBACKEND_BackendMemoryManager(TRITONBACKEND_Backend *backend,
+                                                       TRITONBACKEND_MemoryManager **manager)
+{
+    (void)backend;
+    *manager = NULL;
+    return NULL;
+}
+TRITONSERVER_Error *TRITONBACKEND_MemoryManagerAllocate(TRITONBACKEND_MemoryManager *manager,
+                                                        void **buffer,
+                                                        const TRITONSERVER_MemoryType memory_type,
+                                                        const int64_t memory_type_id,
+                                                        const uint64_t byte_size)
+{
+    (void)manager;
+    HOST_FAILS("MemoryManagerAllocate");
+    if (memory_type == TRITONSERVER_MEMORY_GPU && host.gpu_allocate == NULL) {
+        return TRITONSERVER_ErrorNew(TRITONSERVER_ERROR_UNSUPPORTED,
+                                     "GPU memory allocation not supported");
+    }
+    *buffer = memory_type == TRITONSERVER_MEMORY_GPU
+                  ? host.gpu_allocate(memory_type_id, (size_t)byte_size)
+                  : mem_alloc((size_t)byte_size);
+    host.memory++;
+    return NULL;
+}
+TRITONSERVER_Error *TRITONBACKEND_MemoryManagerFree(TRITONBACKEND_MemoryManager *manager,
+                                                    void *buffer,
+                                                    const TRITONSERVER_MemoryType memory_type,
+                                                    const int64_t memory_type_id)
+{
+    (void)manager;
+    host.memory--;
+    if (memory_type == TRITONSERVER_MEMORY_GPU) {
+        host.gpu_free(memory_type_id, buffer);
+    } else {
+        mem_free(buffer);
+    }
     return NULL;
 }
 
@@ -524,7 +575,11 @@ TRITONSERVER_Error *TRITONBACKEND_ResponseNew(TRITONBACKEND_Response **response,
 TRITONSERVER_Error *TRITONBACKEND_ResponseDelete(TRITONBACKEND_Response *response)
 {
     for (uint32_t i = 0; i < response->output_count; i++) {
-        mem_free(response->outputs[i].data);
+        if (response->outputs[i].on_gpu) {
+            host.gpu_free(response->outputs[i].gpu, response->outputs[i].data);
+        } else {
+            mem_free(response->outputs[i].data);
+        }
     }
     mem_free(response);
     host.responses--;
@@ -549,11 +604,14 @@ TRITONSERVER_Error *TRITONBACKEND_OutputBuffer(TRITONBACKEND_Output *output, voi
                                                int64_t *memory_type_id)
 {
     HOST_FAILS("OutputBuffer");
-    output->data = mem_calloc(1, buffer_byte_size + 1);
+    output->on_gpu = host.outputs_on_gpu;
+    output->gpu = host.output_gpu;
+    output->data = output->on_gpu ? host.gpu_allocate(output->gpu, (size_t)buffer_byte_size)
+                                  : mem_calloc(1, buffer_byte_size + 1);
     output->size = buffer_byte_size;
     *buffer = output->data;
-    *memory_type = TRITONSERVER_MEMORY_CPU;
-    *memory_type_id = 0;
+    *memory_type = output->on_gpu ? TRITONSERVER_MEMORY_GPU : TRITONSERVER_MEMORY_CPU;
+    *memory_type_id = output->gpu;
     return NULL;
 }
 TRITONSERVER_Error *TRITONBACKEND_ResponseSetStringParameter(TRITONBACKEND_Response *response,
@@ -627,7 +685,7 @@ static inline struct TRITONBACKEND_Input *host_add_input(struct TRITONBACKEND_Re
 }
 static inline void host_add_buffer(struct TRITONBACKEND_Input *in, const void *ptr, uint64_t size)
 {
-    in->buffers[in->buffer_count++] = (struct host_buffer){ptr, size, TRITONSERVER_MEMORY_CPU};
+    in->buffers[in->buffer_count++] = (struct host_buffer){ptr, size, TRITONSERVER_MEMORY_CPU, 0};
 }
 static inline void host_want(struct TRITONBACKEND_Request *r, const char *name)
 {

@@ -7,6 +7,8 @@
 #include "backends/common/model_config.h"
 #include "base/str.h"
 
+static struct TRITONBACKEND_Backend backend;
+static struct TRITONBACKEND_Model owner = {.backend = &backend};
 static struct TRITONBACKEND_ModelInstance instance;
 static struct TRITONBACKEND_Request requests[3];
 static struct TRITONBACKEND_Request *pointers[3] = {&requests[0], &requests[1], &requests[2]};
@@ -17,6 +19,7 @@ static int setup(void **state)
 {
     (void)state;
     memset(&instance, 0, sizeof(instance));
+    instance.model = &owner;
     const float *at = numbers;
     for (int i = 0; i < 3; i++) {
         host_request_init(&requests[i]);

@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: Apache-2.0
+// backends/common/gpu_io and gpu_batch: bytes between requests and the memory of GPUs, on a pretended
+// driver, in a host made of plain structs.
+#include "tests/unit/backends/host.h"
+
+#include "backends/common/gpu_batch.h"
+#include "gpu/memory.h"
+#include "tests/support/fake_cuda/fake_cuda.h"
+
+static struct TRITONBACKEND_Backend backend;
+static struct TRITONBACKEND_Model model = {.backend = &backend};
+static struct TRITONBACKEND_ModelInstance instance;
+static struct TRITONBACKEND_Request requests[3];
+static struct TRITONBACKEND_Request *pointers[3] = {&requests[0], &requests[1], &requests[2]};
+static struct gpu_system *gpus; // the test's own view of the machine
+static struct tensor_buffer *buffers[64];
+
+static void *take(int64_t gpu, size_t size)
+{
+    struct tensor_buffer *buffer = NULL;
+    assert_null(gpu_direct_get(gpu_system_device(gpus, (int)gpu), size, &buffer));
+    for (size_t i = 0; i < sizeof(buffers) / sizeof(buffers[0]); i++) {
+        if (buffers[i] == NULL) {
+            buffers[i] = buffer;
+            return buffer->data;
+        }
+    }
+    fail_msg("too many buffers");
+    return NULL;
+}
+
+static void give(int64_t gpu, void *data)
+{
+    (void)gpu;
+    for (size_t i = 0; i < sizeof(buffers) / sizeof(buffers[0]); i++) {
+        if (buffers[i] != NULL && buffers[i]->data == data) {
+            buffer_unref(buffers[i]);
+            buffers[i] = NULL;
+            return;
+        }
+    }
+    fail_msg("this memory was not given out");
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    const struct fake_cuda_options machine = {.count = 2, .poll_ns = 100000};
+    fake_cuda_start(&machine);
+    gpu_driver_replace(fake_cuda_driver());
+    assert_null(gpu_driver_open());
+    assert_null(gpu_system_open(&gpus));
+    memset(&instance, 0, sizeof(instance));
+    instance.model = &model;
+    memset(&host, 0, sizeof(host));
+    host.gpu_allocate = take;
+    host.gpu_free = give;
+    for (int i = 0; i < 3; i++) {
+        host_request_init(&requests[i]);
+    }
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    host_fini();
+    assert_int_equal(host.memory, 0);
+    for (size_t i = 0; i < sizeof(buffers) / sizeof(buffers[0]); i++) {
+        buffer_unref(buffers[i]);
+        buffers[i] = NULL;
+    }
+    gpu_system_close(gpus);
+    unsigned left = fake_cuda_stop();
+    gpu_driver_replace(NULL);
+    assert_int_equal(left, 0);
+    return 0;
+}
+
+// Floats first, first + 1, ... in new memory of a GPU.
+static float *on_gpu(int gpu, float first, size_t count)
+{
+    float *data = take(gpu, count * sizeof(float));
+    float *seen = fake_cuda_peek(data);
+    for (size_t i = 0; i < count; i++) {
+        seen[i] = first + (float)i;
+    }
+    return data;
+}
+
+static void bring(int request, int64_t rows, const void *data, TRITONSERVER_MemoryType type,
+                  int gpu)
+{
+    struct TRITONBACKEND_Input *in =
+        host_add_input(&requests[request], "IN", TRITONSERVER_TYPE_FP32, rows, 4);
+    host_add_buffer(in, data, (uint64_t)rows * 4 * sizeof(float));
+    in->buffers[0].type = type;
+    in->buffers[0].id = gpu;
+    host_want(&requests[request], "OUT");
+}
+
+static void begin(struct batch *b, int gpu, uint32_t count)
+{
+    batch_init(b, &instance);
+    if (gpu != GPU_IO_HOST) {
+        assert_host_ok(gpu_io_create(&instance, gpu, &b->gpu_io));
+    }
+    assert_host_ok(batch_begin(b, pointers, count, true));
+}
+
+static void end(struct batch *b)
+{
+    batch_end(b);
+    if (!b->own_gpu_io) {
+        gpu_io_destroy(b->gpu_io);
+    }
+    batch_fini(b);
+}
+
+static void assert_floats(const void *data, float first, size_t count)
+{
+    float values[64];
+    memcpy(values, data, count * sizeof(float));
+    for (size_t i = 0; i < count; i++) {
+        assert_true(values[i] == first + (float)i);
+    }
+}
+
+static void gpu_gather_joins_what_lies_anywhere(void **state)
+{
+    (void)state;
+    static const float plain[4] = {0, 1, 2, 3};
+    struct batch b;
+    struct batch_input first = {0};
+    struct gpu_scratch scratch = {0};
+    void *data = NULL;
+    uint64_t size = 0;
+    bring(0, 1, plain, TRITONSERVER_MEMORY_CPU, 0);
+    bring(1, 2, on_gpu(1, 4, 8), TRITONSERVER_MEMORY_GPU, 1); // a peer's
+    bring(2, 1, on_gpu(0, 12, 4), TRITONSERVER_MEMORY_GPU, 0);
+    begin(&b, 0, 3);
+    assert_host_ok(batch_input_at(&b, 0, 0, &first));
+    assert_host_ok(gpu_gather(&b, &first, GPU_ALIGNMENT, &scratch, &data, &size));
+    assert_int_equal(size, 16 * sizeof(float));
+    assert_host_ok(gpu_io_wait(b.gpu_io));
+    assert_floats(fake_cuda_peek(data), 0, 16);
+    gpu_scratch_fini(b.gpu_io, &scratch);
+    end(&b);
+}
+
+static void gpu_gather_uses_one_requests_memory_in_place(void **state)
+{
+    (void)state;
+    struct batch b;
+    struct batch_input first = {0};
+    struct gpu_scratch scratch = {0};
+    void *data = NULL;
+    uint64_t size = 0;
+    float *here = on_gpu(0, 0, 12);
+    bring(0, 1, here, TRITONSERVER_MEMORY_GPU, 0);
+    begin(&b, 0, 1);
+    assert_host_ok(batch_input_at(&b, 0, 0, &first));
+    uint64_t copied = fake_cuda_copied_bytes(0);
+    assert_host_ok(gpu_gather(&b, &first, GPU_ALIGNMENT, &scratch, &data, &size));
+    assert_ptr_equal(data, here);
+    // Where a fixed place is wanted, and where the alignment is not enough, it is copied.
+    assert_host_ok(gpu_gather(&b, &first, 0, &scratch, &data, &size));
+    assert_ptr_not_equal(data, here);
+    requests[0].inputs[0].buffers[0].ptr = here + 4;
+    assert_host_ok(gpu_gather(&b, &first, GPU_ALIGNMENT, &scratch, &data, &size));
+    assert_ptr_not_equal(data, here + 4);
+    assert_host_ok(gpu_io_wait(b.gpu_io));
+    assert_floats(fake_cuda_peek(data), 4, 4);
+    assert_int_equal(fake_cuda_copied_bytes(0) - copied, 2 * 4 * sizeof(float));
+    gpu_scratch_fini(b.gpu_io, &scratch);
+    end(&b);
+}
+
+static void gpu_gather_stages_large_inputs_of_the_host(void **state)
+{
+    (void)state;
+    enum { ROWS = 1 << 17 }; // 2 MiB, several pieces
+    struct batch b;
+    struct batch_input first = {0};
+    struct gpu_scratch scratch = {0};
+    void *data = NULL;
+    uint64_t size = 0;
+    float *large = mem_alloc(ROWS * 4 * sizeof(float));
+    for (size_t i = 0; i < (size_t)ROWS * 4; i++) {
+        large[i] = (float)i;
+    }
+    bring(0, ROWS, large, TRITONSERVER_MEMORY_CPU, 0);
+    begin(&b, 1, 1);
+    assert_host_ok(batch_input_at(&b, 0, 0, &first));
+    assert_host_ok(gpu_gather(&b, &first, GPU_ALIGNMENT, &scratch, &data, &size));
+    memset(large, 0, ROWS * sizeof(float)); // it may be used again at once
+    mem_free(large);
+    assert_host_ok(gpu_io_wait(b.gpu_io));
+    const float *seen = fake_cuda_peek(data);
+    for (size_t i = 0; i < (size_t)ROWS * 4; i++) {
+        assert_true(seen[i] == (float)i);
+    }
+    gpu_scratch_fini(b.gpu_io, &scratch);
+    end(&b);
+}
+
+static void gpu_scatter_reaches_host_and_gpus(void **state)
+{
+    (void)state;
+    for (int where = -1; where < 2; where++) { // host, the same GPU, another
+        struct batch b;
+        int64_t dims[2] = {4, 4};
+        float *result = on_gpu(0, 100, 16);
+        host.outputs_on_gpu = where >= 0;
+        host.output_gpu = where >= 0 ? where : 0;
+        bring(0, 1, on_gpu(0, 0, 4), TRITONSERVER_MEMORY_GPU, 0);
+        bring(1, 3, on_gpu(0, 0, 12), TRITONSERVER_MEMORY_GPU, 0);
+        begin(&b, 0, 2);
+        gpu_scatter(&b, "OUT", TRITONSERVER_TYPE_FP32, dims, 2, true, result, 16 * sizeof(float));
+        end(&b);
+        const void *one = host_output(&requests[0], "OUT")->data;
+        const void *other = host_output(&requests[1], "OUT")->data;
+        assert_floats(where < 0 ? one : fake_cuda_peek(one), 100, 4);
+        assert_floats(where < 0 ? other : fake_cuda_peek(other), 104, 12);
+        assert_int_equal(instance.failed, 0);
+        host_fini();
+        host_request_init(&requests[0]);
+        host_request_init(&requests[1]);
+    }
+}
+
+static void batch_on_the_cpu_reads_and_writes_memory_of_gpus(void **state)
+{
+    (void)state;
+    struct batch b;
+    float row[4] = {0};
+    void *data = NULL;
+    const int64_t dims[2] = {1, 4};
+    host.outputs_on_gpu = true;
+    host.output_gpu = 0;
+    bring(0, 1, on_gpu(1, 7, 4), TRITONSERVER_MEMORY_GPU, 1);
+    begin(&b, GPU_IO_HOST, 1);
+    struct batch_input in = {0};
+    const void *view = NULL;
+    assert_host_ok(batch_input_at(&b, 0, 0, &in));
+    assert_host_ok(batch_input_view(&in, 4, &view));
+    assert_null(view);
+    assert_host_ok(batch_output(&b, 0, "OUT", TRITONSERVER_TYPE_FP32, dims, 2, sizeof(row), &data));
+    assert_host_ok(batch_input_copy(&in, row));
+    assert_floats(row, 7, 4);
+    memcpy(data, row, sizeof(row)); // the framework writes last
+    end(&b);
+    assert_floats(fake_cuda_peek(host_output(&requests[0], "OUT")->data), 7, 4);
+    assert_int_equal(instance.succeeded, 1);
+}
+
+static void batch_that_meets_no_gpu_opens_none(void **state)
+{
+    (void)state;
+    static const float plain[4] = {0, 1, 2, 3};
+    struct batch b;
+    float row[4];
+    uint64_t calls = fake_cuda_calls(GPU_FN_primary_retain);
+    bring(0, 1, plain, TRITONSERVER_MEMORY_CPU, 0);
+    begin(&b, GPU_IO_HOST, 1);
+    struct batch_input in = {0};
+    assert_host_ok(batch_input_at(&b, 0, 0, &in));
+    assert_host_ok(batch_input_copy(&in, row));
+    assert_null(b.gpu_io);
+    end(&b);
+    assert_int_equal(fake_cuda_calls(GPU_FN_primary_retain), calls);
+}
+
+static void failed_request_gets_nothing_written(void **state)
+{
+    (void)state;
+    struct batch b;
+    void *data = NULL;
+    const int64_t dims[2] = {1, 4};
+    host.outputs_on_gpu = true;
+    bring(0, 1, on_gpu(0, 0, 4), TRITONSERVER_MEMORY_GPU, 0);
+    bring(1, 1, on_gpu(0, 4, 4), TRITONSERVER_MEMORY_GPU, 0);
+    begin(&b, GPU_IO_HOST, 2);
+    assert_host_ok(batch_output(&b, 0, "OUT", TRITONSERVER_TYPE_FP32, dims, 2, 16, &data));
+    memset(data, 1, 16);
+    assert_host_ok(batch_output(&b, 1, "OUT", TRITONSERVER_TYPE_FP32, dims, 2, 16, &data));
+    memset(data, 2, 16);
+    batch_fail(&b, 0, TRITONSERVER_ErrorNew(TRITONSERVER_ERROR_INTERNAL, "broken"));
+    uint64_t copied = fake_cuda_copied_bytes(0);
+    end(&b);
+    assert_int_equal(fake_cuda_copied_bytes(0) - copied, 16);
+    assert_string_equal(requests[0].error, "broken");
+    assert_string_equal(requests[1].error, "");
+    assert_int_equal(((const char *)fake_cuda_peek(host_output(&requests[1], "OUT")->data))[0], 2);
+}
+
+static void batch_on_a_lost_gpu_answers_with_the_reason(void **state)
+{
+    (void)state;
+    struct batch b;
+    int64_t dims[2] = {1, 4};
+    float *result = on_gpu(0, 0, 4);
+    bring(0, 1, on_gpu(0, 0, 4), TRITONSERVER_MEMORY_GPU, 0);
+    begin(&b, 0, 1);
+    gpu_scatter(&b, "OUT", TRITONSERVER_TYPE_FP32, dims, 2, true, result, 4 * sizeof(float));
+    fake_cuda_lose(0, 700);
+    end(&b);
+    assert_true(requests[0].answered && requests[0].released);
+    assert_non_null(strstr(requests[0].error, "GPU 0"));
+    assert_int_equal(instance.failed, 1);
+}
+
+static void gpu_io_refuses_what_is_not_there(void **state)
+{
+    (void)state;
+    struct gpu_io *io = NULL;
+    assert_host_error(gpu_io_create(&instance, 7, &io), "there is no GPU 7");
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(gpu_gather_joins_what_lies_anywhere),
+        TEST(gpu_gather_uses_one_requests_memory_in_place),
+        TEST(gpu_gather_stages_large_inputs_of_the_host),
+        TEST(gpu_scatter_reaches_host_and_gpus),
+        TEST(batch_on_the_cpu_reads_and_writes_memory_of_gpus),
+        TEST(batch_that_meets_no_gpu_opens_none),
+        TEST(failed_request_gets_nothing_written),
+        TEST(batch_on_a_lost_gpu_answers_with_the_reason),
+        TEST(gpu_io_refuses_what_is_not_there),
+    };
+    return cmocka_run_group_tests_name("gpu_io", tests, NULL, NULL);
+}
