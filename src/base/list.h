@@ -52,6 +52,18 @@ static inline struct list_node *list_pop_front(struct list_node *head)
     list_remove(node);
     return node;
 }
+// Moves all of `from` behind the last of `head`.
+static inline void list_splice_back(struct list_node *head, struct list_node *from)
+{
+    if (list_empty(from)) {
+        return;
+    }
+    from->next->prev = head->prev;
+    head->prev->next = from->next;
+    from->prev->next = head;
+    head->prev = from->prev;
+    list_init(from);
+}
 #define LIST_FOR(node, head)                                                                       \
     for (struct list_node *node = (head)->next; node != (head); node = node->next)
 #define LIST_FOR_SAFE(node, head)                                                                  \

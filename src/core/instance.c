@@ -328,6 +328,8 @@ static struct nrd_status *job_initialize(struct instance *instance)
 
 static struct nrd_status *job_activate(struct instance *instance)
 {
+    NRD_TRY(scheduler_attach(instance->model->scheduler, &instance->executor->seat, instance->kind,
+                             instance->device_id));
     activate(instance);
     return NULL;
 }

@@ -414,3 +414,14 @@ void batcher_expire(struct batcher *batcher, uint64_t now_ns, struct dropped *dr
         }
     }
 }
+
+void batcher_drain(struct batcher *batcher, struct list_node *out)
+{
+    for (uint32_t i = 0; i < batcher->level_count; i++) {
+        list_splice_back(out, &batcher->levels[i].fresh);
+        list_splice_back(out, &batcher->levels[i].delayed);
+        batcher->levels[i].count = 0;
+    }
+    batcher->request_count = 0;
+    batcher->row_count = 0;
+}

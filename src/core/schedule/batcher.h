@@ -68,6 +68,8 @@ uint32_t batcher_take(struct batcher *batcher, uint64_t now_ns, struct request *
                       struct dropped *dropped, uint64_t *deadline_ns, enum cut_reason *reason);
 // Drops the requests that have timed out where the policy is to reject them, and those cancelled among them.
 void batcher_expire(struct batcher *batcher, uint64_t now_ns, struct dropped *dropped);
+// Moves all requests to the end of `out`, the urgent first.
+void batcher_drain(struct batcher *batcher, struct list_node *out);
 // Whether `request` may be in one batch with `first`.
 bool batcher_same_batch(const struct batcher *batcher, const struct request *first,
                         const struct request *request);

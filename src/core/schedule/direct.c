@@ -44,6 +44,13 @@ static uint32_t direct_take(void *queue, uint64_t now_ns, struct request **batch
     return 0;
 }
 
+static void direct_drain(void *queue, struct list_node *out)
+{
+    struct direct *direct = queue;
+    list_splice_back(out, &direct->queue);
+    direct->count = 0;
+}
+
 static void direct_size(const void *queue, uint64_t *requests, uint64_t *rows)
 {
     const struct direct *direct = queue;
@@ -54,6 +61,7 @@ static void direct_size(const void *queue, uint64_t *requests, uint64_t *rows)
 static const struct policy direct_policy = {.destroy = direct_destroy,
                                             .push = direct_push,
                                             .take = direct_take,
+                                            .drain = direct_drain,
                                             .size = direct_size,
                                             .timed = false};
 

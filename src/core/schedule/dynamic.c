@@ -38,10 +38,16 @@ static void dynamic_expire(void *queue, uint64_t now_ns, struct dropped *dropped
     batcher_expire(queue, now_ns, dropped);
 }
 
+static void dynamic_drain(void *queue, struct list_node *out)
+{
+    batcher_drain(queue, out);
+}
+
 static const struct policy dynamic_policy = {.destroy = dynamic_destroy,
                                              .expire = dynamic_expire,
                                              .push = dynamic_push,
                                              .take = dynamic_take,
+                                             .drain = dynamic_drain,
                                              .size = dynamic_size,
                                              .timed = true};
 

@@ -34,6 +34,8 @@ struct policy {
                      uint64_t *deadline_ns);
     // Drops what has timed out or was cancelled, when no executor comes by to do so. NULL: there is no such thing.
     void (*expire)(void *queue, uint64_t now_ns, struct dropped *dropped);
+    // Moves all that is queued to the end of `out`.
+    void (*drain)(void *queue, struct list_node *out);
     // Requests, and rows, that are queued.
     void (*size)(const void *queue, uint64_t *requests, uint64_t *rows);
     bool timed; // take wants to know the time

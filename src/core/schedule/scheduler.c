@@ -9,6 +9,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,6 +43,16 @@ struct pool {
     size_t response_block;
 };
 
+// A device, and the executors that drive it.
+struct lane {
+    struct lane *next;
+    TRITONSERVER_InstanceGroupKind kind;
+    int32_t device_id;
+    struct list_node seats;
+    uint32_t seat_count;
+    bool retired;
+};
+
 struct scheduler {
     struct model *model;
     struct policy_queue queue;
@@ -56,6 +67,9 @@ struct scheduler {
     uint64_t timer_ns;
     uint64_t hold_back; // TRITONSERVER_DELAY_SCHEDULER: nothing is taken before so many are queued
     bool stopped;
+    struct lane *lanes;     // those that ever had an executor
+    uint32_t serving_seats; // of lanes in service
+    uint32_t retired_lanes;
     _Atomic uint32_t wakers;
 
     // Answers what times out while all executors are busy; only for models whose policy rejects.
@@ -250,6 +264,11 @@ void scheduler_destroy(struct scheduler *scheduler)
     if (scheduler->ordered) {
         ordering_fini(&scheduler->ordering);
     }
+    while (scheduler->lanes != NULL) {
+        struct lane *next = scheduler->lanes->next;
+        mem_free(scheduler->lanes);
+        scheduler->lanes = next;
+    }
     free_pool(&scheduler->pool);
     pthread_mutex_destroy(&scheduler->mutex);
     mem_free(scheduler->all_outputs);
@@ -411,19 +430,178 @@ static void wake_by_request(struct scheduler *scheduler, struct seat *seat)
     }
 }
 
-void scheduler_detach(struct scheduler *scheduler, struct seat *seat)
+// The seat has asked: it is not on its way any more, nor idle.
+static void arrive(struct scheduler *scheduler, struct seat *seat)
 {
-    pthread_mutex_lock(&scheduler->mutex);
     leave_idle(scheduler, seat);
     if (seat->waking) {
         seat->waking = false;
         scheduler->waking--;
+    }
+}
+
+void scheduler_detach(struct scheduler *scheduler, struct seat *seat)
+{
+    pthread_mutex_lock(&scheduler->mutex);
+    arrive(scheduler, seat);
+    if (seat->lane != NULL) {
+        list_remove(&seat->lane_node);
+        seat->lane->seat_count--;
+        scheduler->serving_seats -= seat->lane->retired ? 0 : 1;
+        seat->lane = NULL;
     }
     // What it was woken for is somebody else's now.
     struct seat *other = choose(scheduler, PUSH_READY);
     pthread_mutex_unlock(&scheduler->mutex);
     wake(scheduler, other);
     wait_for_wakers(scheduler);
+}
+
+// ---- devices ------------------------------------------------------------------------------------
+
+enum { NO_DEVICE_TEXT = 256 };
+
+void scheduler_describe_device(TRITONSERVER_InstanceGroupKind kind, int32_t device_id, char *text,
+                               size_t size)
+{
+    if (kind == TRITONSERVER_INSTANCEGROUPKIND_GPU) {
+        snprintf(text, size, "GPU %d", (int)device_id);
+    } else {
+        snprintf(text, size, "%s",
+                 kind == TRITONSERVER_INSTANCEGROUPKIND_CPU ? "the processor" : "the model's own");
+    }
+}
+
+// Nothing can be executed any more. While a model is being made it has no executors either: that is not meant.
+static bool none_serves(const struct scheduler *scheduler)
+{
+    return scheduler->serving_seats == 0 && scheduler->retired_lanes > 0;
+}
+
+// Names the devices that are out of service.
+static void no_device_text(struct scheduler *scheduler, char text[NO_DEVICE_TEXT])
+{
+    size_t length = (size_t)snprintf(
+        text, NO_DEVICE_TEXT, "model '%.96s' has no device in service: ", scheduler->model->name);
+    const char *comma = "";
+    uint32_t named = 0;
+    pthread_mutex_lock(&scheduler->mutex);
+    for (const struct lane *lane = scheduler->lanes; lane != NULL && length < NO_DEVICE_TEXT - 40;
+         lane = lane->next) {
+        if (lane->retired) {
+            char name[24];
+            scheduler_describe_device(lane->kind, lane->device_id, name, sizeof(name));
+            length += (size_t)snprintf(text + length, NO_DEVICE_TEXT - length, "%s%s", comma, name);
+            comma = ", ";
+            named++;
+        }
+    }
+    pthread_mutex_unlock(&scheduler->mutex);
+    snprintf(text + length, NO_DEVICE_TEXT - length, " %s out of service",
+             named == 1 ? "is" : "are");
+}
+
+static struct lane *find_lane(const struct scheduler *scheduler,
+                              TRITONSERVER_InstanceGroupKind kind, int32_t device_id)
+{
+    struct lane *lane = scheduler->lanes;
+    while (lane != NULL && (lane->kind != kind || lane->device_id != device_id)) {
+        lane = lane->next;
+    }
+    return lane;
+}
+
+struct nrd_status *scheduler_attach(struct scheduler *scheduler, struct seat *seat,
+                                    TRITONSERVER_InstanceGroupKind kind, int32_t device_id)
+{
+    if (seat->lane != NULL) {
+        return NULL; // another of its instances did so
+    }
+    struct lane *made = mem_calloc(1, sizeof(*made));
+    if (made == NULL) {
+        return status_no_memory();
+    }
+    made->kind = kind;
+    made->device_id = device_id;
+    list_init(&made->seats);
+    pthread_mutex_lock(&scheduler->mutex);
+    struct lane *lane = find_lane(scheduler, kind, device_id);
+    if (lane == NULL) {
+        struct lane **last = &scheduler->lanes;
+        while (*last != NULL) {
+            last = &(*last)->next;
+        }
+        lane = *last = made;
+        made = NULL;
+    }
+    seat->lane = lane;
+    list_push_back(&lane->seats, &seat->lane_node);
+    lane->seat_count++;
+    scheduler->serving_seats += lane->retired ? 0 : 1;
+    pthread_mutex_unlock(&scheduler->mutex);
+    mem_free(made);
+    return NULL;
+}
+
+void scheduler_retire_device(struct scheduler *scheduler, TRITONSERVER_InstanceGroupKind kind,
+                             int32_t device_id)
+{
+    struct list_node left;
+    list_init(&left);
+    struct seat *other = NULL;
+    pthread_mutex_lock(&scheduler->mutex);
+    struct lane *lane = find_lane(scheduler, kind, device_id);
+    if (lane != NULL && !lane->retired) {
+        lane->retired = true;
+        scheduler->retired_lanes++;
+        scheduler->serving_seats -= lane->seat_count;
+        LIST_FOR(node, &lane->seats)
+        {
+            leave_idle(scheduler, CONTAINER_OF(node, struct seat, lane_node));
+        }
+    }
+    if (none_serves(scheduler)) {
+        scheduler->queue.policy->drain(scheduler->queue.queue, &left);
+    } else {
+        other = choose(scheduler, PUSH_READY);
+    }
+    pthread_mutex_unlock(&scheduler->mutex);
+    wake(scheduler, other);
+    if (!list_empty(&left)) {
+        char text[NO_DEVICE_TEXT];
+        no_device_text(scheduler, text);
+        answer_list(&left, NRD_UNAVAILABLE, text, FAIL_REASON_OTHER);
+    }
+}
+
+void scheduler_restore_device(struct scheduler *scheduler, TRITONSERVER_InstanceGroupKind kind,
+                              int32_t device_id)
+{
+    pthread_mutex_lock(&scheduler->mutex);
+    struct lane *lane = find_lane(scheduler, kind, device_id);
+    if (lane != NULL && lane->retired) {
+        lane->retired = false;
+        scheduler->retired_lanes--;
+        scheduler->serving_seats += lane->seat_count;
+        // Each is parked, or about to ask; with the mutex held none of them goes away.
+        LIST_FOR(node, &lane->seats)
+        {
+            parking_wake(&CONTAINER_OF(node, struct seat, lane_node)->parking);
+        }
+    }
+    pthread_mutex_unlock(&scheduler->mutex);
+}
+
+void scheduler_count_devices(struct scheduler *scheduler, uint32_t *all, uint32_t *in_service)
+{
+    *all = 0;
+    *in_service = 0;
+    pthread_mutex_lock(&scheduler->mutex);
+    for (const struct lane *lane = scheduler->lanes; lane != NULL; lane = lane->next) {
+        *all += lane->seat_count > 0 ? 1 : 0;
+        *in_service += lane->seat_count > 0 && !lane->retired ? 1 : 0;
+    }
+    pthread_mutex_unlock(&scheduler->mutex);
 }
 
 // ---- queue --------------------------------------------------------------------------------------
@@ -436,11 +614,12 @@ struct nrd_status *scheduler_enqueue(struct model *model, struct request *reques
     struct seat *seat = NULL;
     pthread_mutex_lock(&scheduler->mutex);
     bool stopped = scheduler->stopped;
-    if (!stopped) {
+    bool served = !none_serves(scheduler);
+    if (!stopped && served) {
         code = scheduler->queue.policy->push(scheduler->queue.queue, request, request->queue_ns,
                                              &effect);
     }
-    if (!stopped && code == NRD_OK) {
+    if (!stopped && served && code == NRD_OK) {
         seat = choose(scheduler, effect);
     }
     pthread_mutex_unlock(&scheduler->mutex);
@@ -449,6 +628,12 @@ struct nrd_status *scheduler_enqueue(struct model *model, struct request *reques
         return request_error(request, NRD_UNAVAILABLE,
                              "Server is stopping, scheduler for model has stopped accepting new "
                              "inference requests");
+    }
+    if (!served) {
+        stats_count_failure(model->stats, FAIL_REASON_OTHER, clock_now_ns() - request->start_ns);
+        char text[NO_DEVICE_TEXT];
+        no_device_text(scheduler, text);
+        return request_error(request, NRD_UNAVAILABLE, "%s", text);
     }
     if (code != NRD_OK) {
         stats_count_failure(model->stats, FAIL_REASON_REJECTED, clock_now_ns() - request->start_ns);
@@ -482,17 +667,16 @@ uint32_t scheduler_take(struct scheduler *scheduler, struct seat *seat, struct r
     uint32_t count = 0;
 
     pthread_mutex_lock(&scheduler->mutex);
-    leave_idle(scheduler, seat);
-    if (seat->waking) {
-        seat->waking = false;
-        scheduler->waking--;
-    }
+    arrive(scheduler, seat);
+    bool serves = !seat->lane->retired;
     uint64_t requests = 0;
     uint64_t rows;
     if (scheduler->hold_back > 0) {
         queue->policy->size(queue->queue, &requests, &rows);
     }
-    if (requests >= scheduler->hold_back || scheduler->stopped) {
+    if (!serves) {
+        // Its part of the work is for the others.
+    } else if (requests >= scheduler->hold_back || scheduler->stopped) {
         scheduler->hold_back = 0;
         count = queue->policy->take(queue->queue, now, batch, &dropped, deadline_ns);
     }
@@ -500,7 +684,7 @@ uint32_t scheduler_take(struct scheduler *scheduler, struct seat *seat, struct r
         ordering_enter(&scheduler->ordering, batch[i]->factory);
     }
     struct seat *next = NULL;
-    if (count == 0) {
+    if (count == 0 && serves) {
         become_idle(scheduler, seat, deadline_ns);
     } else {
         next = choose(scheduler, PUSH_READY); // what is left is for another one

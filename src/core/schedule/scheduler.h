@@ -9,6 +9,9 @@
 //   direct:  first in, first out, one request an Execute           (no dynamic_batching in the configuration)
 //   dynamic: priorities, queue policies, preferred sizes, delay     (schedule/batcher.h holds the policy, without threads)
 //
+// Executors sit in *lanes*, one for each device that the model has instances on. A lane can be taken out of service
+// (scheduler_retire_device): the queue is common, so what waits is then for the others.
+//
 // Also here: the model's pools of requests, responses and factories. Start at scheduler_create().
 #ifndef NEREID_CORE_SCHEDULE_SCHEDULER_H
 #define NEREID_CORE_SCHEDULE_SCHEDULER_H
@@ -20,7 +23,9 @@
 #include "base/list.h"
 #include "base/status.h"
 #include "base/thread.h"
+#include "triton/core/tritonserver.h"
 
+struct lane;
 struct model;
 struct request;
 struct response;
@@ -44,6 +49,25 @@ uint64_t scheduler_pending(struct scheduler *scheduler);
 // The number of priority levels and the level of a request that asks for none (both 0 without priorities).
 uint64_t scheduler_priority_levels(const struct scheduler *scheduler);
 uint64_t scheduler_default_priority(const struct scheduler *scheduler);
+
+// ---- devices ------------------------------------------------------------------------------------------------------
+
+// Takes a device out of service: its executors take no more batches, and what is queued goes to the model's other devices.
+// What they are executing they finish, or fail. Where no device is left, everything that is queued, and every request from
+// then on, is answered UNAVAILABLE "model 'm' has no device in service: GPU 0 is out of service". A device that the
+// model has no executor on is left alone, so a caller may tell every model. Twice is once. Thread: any; may answer
+// requests, so no lock that a response callback takes may be held.
+void scheduler_retire_device(struct scheduler *scheduler, TRITONSERVER_InstanceGroupKind kind,
+                             int32_t device_id);
+// Takes it into service again. Thread: any.
+void scheduler_restore_device(struct scheduler *scheduler, TRITONSERVER_InstanceGroupKind kind,
+                              int32_t device_id);
+// "GPU 0", "the processor", "the model's own".
+void scheduler_describe_device(TRITONSERVER_InstanceGroupKind kind, int32_t device_id, char *text,
+                               size_t size);
+// How many devices the model has executors on, and how many of them are in service. Thread: any.
+void scheduler_count_devices(struct scheduler *scheduler, uint32_t *all, uint32_t *in_service);
+
 // The names of all the model's outputs, sorted: what a request that names none asks for. Borrowed.
 const char *const *scheduler_all_outputs(const struct scheduler *scheduler);
 
@@ -53,10 +77,16 @@ const char *const *scheduler_all_outputs(const struct scheduler *scheduler);
 struct seat {
     struct parking parking;
     struct list_node idle_node;
-    bool idle;   // among those that may be woken
-    bool waking; // was woken, and has not asked since
+    struct list_node lane_node;
+    struct lane *lane; // NULL: takes nothing
+    bool idle;         // among those that may be woken
+    bool waking;       // was woken, and has not asked since
 };
 void seat_init(struct seat *seat);
+// From now on the executor may take batches, for that device. Thread: the executor.
+NRD_MUST_USE struct nrd_status *scheduler_attach(struct scheduler *scheduler, struct seat *seat,
+                                                 TRITONSERVER_InstanceGroupKind kind,
+                                                 int32_t device_id);
 // The executor will take no more; on return nobody touches its seat any more. Thread: the executor.
 void scheduler_detach(struct scheduler *scheduler, struct seat *seat);
 // The most requests that scheduler_take() may return.

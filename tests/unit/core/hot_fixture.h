@@ -149,15 +149,22 @@ static inline void fixture_compile(struct fixture *f)
     fixture_check(scheduler_create(&f->model, &f->model.scheduler));
 }
 
+// One more instance, on that device.
+static inline void fixture_instance(struct fixture *f, TRITONSERVER_InstanceGroupKind kind,
+                                    int32_t device_id)
+{
+    unsigned i = f->model.instance_count;
+    struct instance_spec spec = {.name = "m_0", .kind = kind, .device_id = device_id};
+    fixture_check(instance_create(&f->model, &spec, f->instances, i, &f->instances[i]));
+    f->model.instance_count++;
+}
+
 static inline void fixture_start(struct fixture *f, fixture_execute_fn execute, unsigned instances)
 {
     f->backend.instance_execute = execute;
     fixture_compile(f);
     for (unsigned i = 0; i < instances; i++) {
-        struct instance_spec spec = {.name = "m_0", .kind = TRITONSERVER_INSTANCEGROUPKIND_CPU};
-        fixture_check(instance_create(&f->model, &spec, f->instances, f->model.instance_count,
-                                      &f->instances[i]));
-        f->model.instance_count++;
+        fixture_instance(f, TRITONSERVER_INSTANCEGROUPKIND_CPU, 0);
     }
 }
 
