@@ -38,6 +38,8 @@ struct stats_shard {
     _Atomic uint64_t last_ns; // end of the last execution, steady clock
     struct model_stats *stats;
     struct stats_shard *next;
+    _Atomic uint64_t big_count; // of batches that the table has no place for
+    _Atomic uint64_t big_ns;
     struct batch_counters batches[TABLE_BATCH_MAX + 1];
 };
 
@@ -224,6 +226,8 @@ void stats_count_batch(struct stats_shard *shard, uint64_t rows, const struct st
 {
     atomic_store_explicit(&shard->last_ns, times->exec_end_ns, memory_order_relaxed);
     if (rows > TABLE_BATCH_MAX) {
+        add(&shard->big_count, 1);
+        add(&shard->big_ns, span(times->exec_start_ns, times->exec_end_ns));
         count_big_batch(shard->stats, rows, times);
         return;
     }
@@ -366,6 +370,19 @@ struct nrd_status *stats_set_memory_usage(struct model_stats *stats, struct inst
 }
 
 // ---- reading ------------------------------------------------------------------------------------
+
+void stats_add_usage(const struct stats_shard *shard, struct stats_usage *usage)
+{
+    usage->requests += get(&shard->success_count);
+    usage->rows += get(&shard->rows);
+    usage->batches += get(&shard->big_count);
+    usage->busy_ns += get(&shard->big_ns);
+    for (uint32_t i = 0; i <= TABLE_BATCH_MAX; i++) {
+        const struct batch_counters *batch = &shard->batches[i];
+        usage->batches += get(&batch->count);
+        usage->busy_ns += get(&batch->input_ns) + get(&batch->infer_ns) + get(&batch->output_ns);
+    }
+}
 
 void stats_snapshot(const struct model_stats *stats, struct stats_snapshot *out)
 {

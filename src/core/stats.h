@@ -67,6 +67,16 @@ void stats_destroy(struct model_stats *stats); // NULL is fine; after all instan
 // The shard of a new instance; it lives as long as the stats. NULL when memory is out. Thread: loader.
 struct stats_shard *stats_add_shard(struct model_stats *stats);
 
+// What one instance has done.
+struct stats_usage {
+    uint64_t batches;
+    uint64_t requests; // answered without an error
+    uint64_t rows;
+    uint64_t busy_ns; // in its batches, from start to end as the backend reports them
+};
+// Adds it to `usage`. Thread: any. Never blocks.
+void stats_add_usage(const struct stats_shard *shard, struct stats_usage *usage);
+
 // Thread: any. Never blocks.
 void stats_snapshot(const struct model_stats *stats, struct stats_snapshot *out);
 // Appends the document of one model version, {"name":..,"version":..,"last_inference":..,"inference_stats":{..},..},

@@ -592,6 +592,20 @@ void scheduler_restore_device(struct scheduler *scheduler, TRITONSERVER_Instance
     pthread_mutex_unlock(&scheduler->mutex);
 }
 
+void scheduler_read_device(struct scheduler *scheduler, TRITONSERVER_InstanceGroupKind kind,
+                           int32_t device_id, bool *in_service, uint64_t *queued)
+{
+    uint64_t requests;
+    uint64_t rows;
+    pthread_mutex_lock(&scheduler->mutex);
+    const struct lane *lane = find_lane(scheduler, kind, device_id);
+    scheduler->queue.policy->size(scheduler->queue.queue, &requests, &rows);
+    *in_service = lane == NULL || !lane->retired;
+    bool shares = lane != NULL && !lane->retired && scheduler->serving_seats > 0;
+    *queued = shares ? requests * lane->seat_count / scheduler->serving_seats : 0;
+    pthread_mutex_unlock(&scheduler->mutex);
+}
+
 void scheduler_count_devices(struct scheduler *scheduler, uint32_t *all, uint32_t *in_service)
 {
     *all = 0;

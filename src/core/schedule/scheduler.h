@@ -65,6 +65,10 @@ void scheduler_restore_device(struct scheduler *scheduler, TRITONSERVER_Instance
 // "GPU 0", "the processor", "the model's own".
 void scheduler_describe_device(TRITONSERVER_InstanceGroupKind kind, int32_t device_id, char *text,
                                size_t size);
+// Whether a device is in service (true where the model has no executor on it), and how many of the queued requests it
+// is expected to take. Thread: any.
+void scheduler_read_device(struct scheduler *scheduler, TRITONSERVER_InstanceGroupKind kind,
+                           int32_t device_id, bool *in_service, uint64_t *queued);
 // How many devices the model has executors on, and how many of them are in service. Thread: any.
 void scheduler_count_devices(struct scheduler *scheduler, uint32_t *all, uint32_t *in_service);
 

@@ -2,6 +2,7 @@
 // A model on several devices, through scheduler, executors and a backend that waits at a gate of its device.
 #include "tests/unit/base/unit.h"
 
+#include "core/device_usage.h"
 #include "tests/unit/core/hot_client.h"
 
 enum { GPUS = 4 };
@@ -23,10 +24,14 @@ static TRITONSERVER_Error *work(TRITONBACKEND_ModelInstance *instance,
         pthread_cond_wait(&changed, &mutex);
     }
     pthread_mutex_unlock(&mutex);
+    uint64_t now = clock_now_ns();
     for (uint32_t i = 0; i < count; i++) {
+        NO_ERROR(TRITONBACKEND_ModelInstanceReportStatistics(instance, requests[i], true, now, now,
+                                                             now, now));
         answer(requests[i]);
     }
-    return NULL;
+    return TRITONBACKEND_ModelInstanceReportBatchStatistics(instance, count, now, now, now + 100,
+                                                            now + 100);
 }
 
 static void set_gate(int32_t gpu, bool is_shut)
@@ -176,6 +181,39 @@ static void restored_device_serves_again(void **state)
     assert_int_equal(answered_by[0], 5);
 }
 
+static void usage_is_counted_by_device(void **state)
+{
+    (void)state;
+    set_gate(0, true);
+    start(2);
+    fixture_instance(&fixture, TRITONSERVER_INSTANCEGROUPKIND_GPU, 1);
+    retire(1);
+    infer(0, 2);
+    await_begun(0, 1);
+    infer(1, 2);
+    infer(2, 2);
+    struct device_usage usage[3];
+    assert_int_equal(model_device_usage(&fixture.model, usage, 1), 1);
+    assert_int_equal(model_device_usage(&fixture.model, usage, 3), 2);
+    assert_int_equal(usage[0].device_id, 0);
+    assert_int_equal(usage[0].queued_requests, 2);
+    assert_true(usage[0].in_service);
+    assert_int_equal(usage[1].device_id, 1);
+    assert_int_equal(usage[1].queued_requests, 0);
+    assert_int_equal(usage[1].instances, 2);
+    assert_false(usage[1].in_service);
+    set_gate(0, false);
+    await(3);
+    // The counters of the last batch follow its answer.
+    do {
+        model_device_usage(&fixture.model, usage, 3);
+    } while (usage[0].done.batches < 3);
+    assert_int_equal(usage[0].done.requests, 3);
+    assert_int_equal(usage[0].done.rows, 6);
+    assert_int_equal(usage[0].done.busy_ns, 300);
+    assert_int_equal(usage[1].done.batches, 0);
+}
+
 // The delay of a batch is kept by an idle executor; when its device goes, another one has to.
 static void delay_is_kept_when_its_keeper_is_retired(void **state)
 {
@@ -201,6 +239,7 @@ int main(void)
         TEST(what_waits_for_a_retired_device_goes_to_the_others),
         TEST(last_device_retired_answers_unavailable),
         TEST(restored_device_serves_again),
+        TEST(usage_is_counted_by_device),
         TEST(delay_is_kept_when_its_keeper_is_retired),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
