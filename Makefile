@@ -108,6 +108,32 @@ $(B)/obj/%.o: %.cc
 	@echo "  CXX   $<"
 	$(q)$(CXX) $(cppflags) $(cxxflags) -MMD -MP -c $< -o $@
 
+# ---- TensorRT: a shim for each set of headers ------------------------------------------------------------------------
+# TENSORRT_INCLUDE="DIR..." names folders of NvInfer.h and NvOnnxParser.h, of any releases from 8.5 on; those that tools/setup.sh has
+# fetched are found. Each becomes libnereid_trt_<major>.<minor>.so, which needs no TensorRT to be linked. Without, the backend and
+# `nereid build` say so when they are asked for a plan.
+TENSORRT_INCLUDE ?=
+trt_includes := $(if $(shell command -v $(CXX)),$(TENSORRT_INCLUDE) $(wildcard $(B)/frameworks/tensorrt/*/include))
+trt_version = $(shell printf '\043include "NvInferVersion.h"\nNV_TENSORRT_MAJOR.NV_TENSORRT_MINOR\n' | $(CXX) -E -P -I$1 -x c++ - 2>/dev/null | tail -1 | tr -d ' ')
+trt_releases :=
+$(foreach d,$(trt_includes),$(eval v := $(call trt_version,$d))$(if $(filter $v,$(trt_releases)),,$(eval trt_releases += $v)$(eval trt_include_$v := $d)))
+trt_shim_so = $(B)/lib/nereid/backends/tensorrt/libnereid_trt_$1.so
+trt_shim_src := $(wildcard backends/tensorrt/shim/*.cc)
+define trt_shim_rules
+$(B)/obj/backends/tensorrt/shim/$1/%.o: backends/tensorrt/shim/%.cc
+	@mkdir -p $$(@D)
+	@echo "  CXX   $$< (TensorRT $1)"
+	$$(q)$$(CXX) $$(cppflags) $$(cxxflags) -Wno-deprecated-declarations -isystem backends/tensorrt/shim/compat -isystem $$(trt_include_$1) -MMD -MP -c $$< -o $$@
+$(call trt_shim_so,$1): $(patsubst backends/tensorrt/shim/%.cc,$(B)/obj/backends/tensorrt/shim/$1/%.o,$(trt_shim_src))
+	@mkdir -p $$(@D)
+	@echo "  LD    $$@"
+	$$(q)$$(CXX) -shared $$(ldflags) -Wl,-soname,libnereid_trt_$1.so $(if $(SAN),,-Wl$(comma)--no-undefined) -o $$@ $$^
+endef
+$(foreach v,$(trt_releases),$(eval $(call trt_shim_rules,$v)))
+.PHONY: trt-shims
+trt-shims: $(foreach v,$(trt_releases),$(call trt_shim_so,$v))
+trt_library_obj := $(B)/obj/backends/tensorrt/trt_library.o
+
 # The core and what stands in for it export the Triton interfaces; everyone else imports them.
 host_flags := -D_COMPILING_TRITONSERVER -D_COMPILING_TRITONBACKEND -D_COMPILING_TRITONCACHE -D_COMPILING_TRITONREPOAGENT
 $(B)/obj/src/core/%.o: cppflags += $(host_flags)
@@ -148,7 +174,7 @@ $(B)/gen/proto/%.o: $(B)/gen/proto/%.c | $(gen_h)
 # ---- libtritonserver.so, the program, the backends -----------------------------------------------------------------
 core_so := $(B)/lib/libtritonserver.so
 program := $(B)/bin/nereid
-backend_names := $(filter-out common $(if $(has_torch),,pytorch),$(notdir $(patsubst %/,%,$(dir $(wildcard backends/*/.)))))
+backend_names := $(filter-out common $(if $(has_torch),,pytorch) $(if $(wildcard backends/tensorrt/tensorrt.c),,tensorrt),$(notdir $(patsubst %/,%,$(dir $(wildcard backends/*/.)))))
 backend_so = $(B)/lib/nereid/backends/$1/libtriton_$1.so
 core_map := src/core/abi/libtritonserver.map
 
@@ -166,7 +192,7 @@ $(B)/lib/cmake/nereid/nereid-config.cmake: packaging/nereid-config.cmake.in pack
 	@for p in tritonserver nereid; do sed 's|@VERSION@|$(VERSION)|' packaging/$$p.pc.in > $(B)/lib/pkgconfig/$$p.pc; done
 	@sed 's|@VERSION@|$(VERSION)|' packaging/nereid-config.cmake.in > $@
 program: $(program) $(B)/bin/tritonserver $(B)/bin/holoscan
-backends: $(foreach b,$(backend_names),$(call backend_so,$(b)))
+backends: $(foreach b,$(backend_names),$(call backend_so,$(b))) trt-shims
 	$(if $(has_torch),,@echo "  --    backends/pytorch is not built: no libtorch (Debian's libtorch-dev and g++, or TORCH=DIR)")
 
 $(core_so): $(call libs_for,core) $(core_map)
@@ -188,10 +214,11 @@ $(nereid_so): $(foreach f,$(nereid_folders) $(nereid_deps),$(call lib_of,$(f))) 
 	  -Wl,--as-needed $(sort $(foreach f,$(nereid_folders) $(nereid_deps),$(sys_$(f))))
 
 cli_obj := $(patsubst %.c,$(B)/obj/%.o,$(sort $(wildcard src/cli/*.c)))
-$(program): $(cli_obj) $(call libs_for,protocol) $(core_so) $(nereid_so)
+cli_libs := $(call libs_for,protocol) $(call lib_of,gpu) $(call lib_of,tensor) $(call lib_of,base)
+$(program): $(cli_obj) $(trt_library_obj) $(cli_libs) $(core_so) $(nereid_so)
 	@mkdir -p $(@D)
 	@echo "  LD    $@"
-	$(q)$(CC) $(ldflags) -o $@ $(cli_obj) $(call libs_for,protocol) -L$(B)/lib -ltritonserver -lnereid -Wl,-rpath,'$$ORIGIN/../lib' $(call sys_for,protocol)
+	$(q)$(CC) $(ldflags) -o $@ $(cli_obj) $(trt_library_obj) $(cli_libs) -L$(B)/lib -ltritonserver -lnereid -Wl,-rpath,'$$ORIGIN/../lib' $(call sys_for,protocol)
 $(B)/bin/tritonserver $(B)/bin/holoscan: $(program)
 	@ln -sf nereid $@
 

@@ -40,6 +40,8 @@ SYSTEM_ONLY = {
     "png.h": {"src/image"},
     "libav": {"src/graph"},
     "libswscale": {"src/graph"},
+    "NvInfer": {"backends"},
+    "NvOnnx": {"backends"},
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)
 

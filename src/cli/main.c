@@ -16,7 +16,7 @@ struct command {
 static const struct command commands[] = {
     {"serve", "serve model repositories over HTTP and gRPC", cli_serve},
     {"run", "run a streaming graph", cli_run},
-    {"build", "compile an ONNX model into a plan", NULL},
+    {"build", "compile an ONNX model into a TensorRT plan", cli_build},
     {"place", "show where models would go", NULL},
     {"bench", "measure a server", NULL},
     {"top", "watch a server", NULL},
@@ -30,8 +30,9 @@ static int usage(FILE *to, int status)
                 commands[i].run == NULL ? " (not built yet)" : "");
     }
     fprintf(to,
-            "  %-8s print the version\n\n`nereid serve --help` and `nereid run --help` list their "
-            "options.\n",
+            "  %-8s print the version\n\n`nereid serve --help`, `nereid run --help` and `nereid "
+            "build --help` "
+            "list their options.\n",
             "version");
     return status;
 }

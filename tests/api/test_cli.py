@@ -88,7 +88,7 @@ def test_option_that_is_not_built_is_refused_by_name(option, models):
     assert f'Bad option: "{option.split("=")[0]}"' in err and "not built yet" in err
 
 
-@pytest.mark.parametrize("command", ["build", "place", "bench", "top"])
+@pytest.mark.parametrize("command", ["place", "bench", "top"])
 def test_command_that_is_not_built_is_refused_by_name(command):
     code, _, err = run(NEREID, command)
     assert code == 1 and f"nereid: '{command}' is not built yet" in err
