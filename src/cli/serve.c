@@ -143,6 +143,9 @@ static struct nrd_status *set_backend_options(TRITONSERVER_ServerOptions *core,
     if (serve_option_given(o, "gpu-fallback")) { // the interface's one open door for settings
         SET(SetBackendConfig(core, "", "nereid-gpu-fallback", o->gpu_fallback));
     }
+    if (o->gpu_map != NULL) {
+        SET(SetBackendConfig(core, "", "nereid-gpu-map", o->gpu_map));
+    }
     return NULL;
 }
 

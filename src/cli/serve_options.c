@@ -110,6 +110,7 @@ static const struct option_row rows[] = {
     {NULL, "model-namespacing", "boolean", "Let equal model names of different repositories live side by side. Default: false.", KIND_BOOL, AT(model_namespacing)},
     {NULL, "enable-peer-access", "boolean", "Use peer access between GPUs. Default: true.", KIND_BOOL, AT(enable_peer_access)},
     {NULL, "gpu-fallback", "string", "What a model that asks for a GPU gets where there is none: none (its load fails) or cpu. Nereid's own. Default: none.", KIND_CUSTOM, AT(gpu_fallback), set_gpu_fallback},
+    {NULL, "gpu-map", "string", "What the GPU numbers of configurations mean here: none (as they are; one that is not there is refused), wrap (one that is not there becomes an existing one, modulo their number) or pairs, 2:1,3:0. Nereid's own. Default: none; wrap with --gpu-fallback=cpu.", KIND_TEXT, AT(gpu_map)},
 
     {"HTTP", "allow-http", "boolean", "Serve HTTP. Default: true.", KIND_BOOL, AT(allow_http)},
     {NULL, "http-address", "string", "Address to serve HTTP on. Default: 0.0.0.0.", KIND_TEXT, AT(http_address)},

@@ -70,6 +70,7 @@ struct serve_options {
     bool model_namespacing;
     bool enable_peer_access;
     const char *gpu_fallback; // "none" or "cpu"; Nereid's own
+    const char *gpu_map;      // "none", "wrap" or pairs; NULL: not given; Nereid's own
 
     bool allow_http;
     const char *http_address;

@@ -5,7 +5,8 @@
 //
 // A group of kind AUTO goes to the GPUs when there are any and all that it lists are supported.
 // Triton refuses KIND_GPU without a GPU; `gpu_fallback_cpu` moves such a group to the CPU instead,
-// in the open: a warning says so.
+// in the open: a warning says so. Numbers of GPUs that are not there are looked up in the map first
+// (gpu_map.c).
 #include <inttypes.h>
 
 #include "base/log.h"
@@ -15,21 +16,11 @@
 
 #define KIND(name) INFERENCE__MODEL_INSTANCE_GROUP__KIND__KIND_##name
 
-static bool is_supported(const struct config_devices *devices, int32_t id)
-{
-    for (size_t i = 0; i < devices->gpu_count; i++) {
-        if (devices->gpus[i].id == id) {
-            return devices->gpus[i].compute_capability >= devices->min_compute_capability;
-        }
-    }
-    return false;
-}
-
 static size_t supported_count(const struct config_devices *devices)
 {
     size_t count = 0;
     for (size_t i = 0; i < devices->gpu_count; i++) {
-        count += is_supported(devices, devices->gpus[i].id);
+        count += config_gpu_supported(devices, devices->gpus[i].id);
     }
     return count;
 }
@@ -59,7 +50,7 @@ static struct nrd_status *add_gpus(Inference__ModelInstanceGroup *group,
                                    const struct config_devices *devices, bool supported_only)
 {
     for (size_t i = 0; i < preferred->n_gpus; i++) {
-        if (!supported_only || is_supported(devices, preferred->gpus[i])) {
+        if (!supported_only || config_gpu_supported(devices, preferred->gpus[i])) {
             NRD_TRY(add_gpu(group, preferred->gpus[i]));
         }
     }
@@ -116,7 +107,7 @@ static void resolve_auto(Inference__ModelInstanceGroup *group, const struct conf
     }
     bool gpu = supported_count(devices) > 0;
     for (size_t i = 0; i < group->n_gpus && gpu; i++) {
-        gpu = is_supported(devices, group->gpus[i]);
+        gpu = config_gpu_supported(devices, group->gpus[i]);
     }
     group->kind = gpu ? KIND(GPU) : KIND(CPU);
 }
@@ -141,6 +132,37 @@ static void fall_back(const Inference__ModelConfig *config, Inference__ModelInst
     LOG_WARN("instance group %s of model %s asks for a GPU but no GPUs are available; it is placed "
              "on the CPU",
              group->name, config->name);
+}
+
+// Puts the map's numbers into the group. Two listed GPUs that become one are one: the group asked for `count` instances on each
+// GPU, not for several times as many on one.
+static void map_gpus(const Inference__ModelConfig *config, Inference__ModelInstanceGroup *group,
+                     const struct config_devices *devices)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < group->n_gpus && supported_count(devices) > 0; i++) {
+        int32_t from = group->gpus[i];
+        int32_t to = config_map_gpu(devices, from);
+        if (to != from) {
+            LOG_WARN("instance group %s of model %s asks for GPU %" PRId32 "; %s: it is placed on "
+                     "GPU %" PRId32,
+                     group->name, config->name, from,
+                     devices->map.kind == CONFIG_GPU_MAP_PAIRS
+                         ? "the GPU map has another for it"
+                         : "this machine has no such GPU that could be used",
+                     to);
+        }
+        bool known = false;
+        for (size_t k = 0; k < kept && to != from; k++) {
+            known = known || group->gpus[k] == to;
+        }
+        if (!known) {
+            group->gpus[kept++] = to;
+        }
+    }
+    if (supported_count(devices) > 0) {
+        group->n_gpus = kept;
+    }
 }
 
 // Fills count and GPUs from the preferred groups of the same kind, the first that has them.
@@ -188,6 +210,7 @@ struct nrd_status *config_normalize_instances(Inference__ModelConfig *config,
     for (size_t i = 0; i < config->n_instance_group; i++) {
         Inference__ModelInstanceGroup *group = config->instance_group[i];
         NRD_TRY(normalize_name(config, group, i));
+        map_gpus(config, group, devices);
         fall_back(config, group, devices);
         resolve_auto(group, devices);
         NRD_TRY(apply_preferred(group, devices, preferred, preferred_count));
@@ -196,7 +219,7 @@ struct nrd_status *config_normalize_instances(Inference__ModelConfig *config,
         }
         bool all_gpus = (int)group->kind == KIND(GPU) && group->n_gpus == 0;
         for (size_t g = 0; all_gpus && g < devices->gpu_count; g++) {
-            if (is_supported(devices, devices->gpus[g].id)) {
+            if (config_gpu_supported(devices, devices->gpus[g].id)) {
                 NRD_TRY(add_gpu(group, devices->gpus[g].id));
             }
         }
@@ -224,7 +247,7 @@ static struct nrd_status *refuse_gpu(const Inference__ModelConfig *config,
                id, devices->min_compute_capability);
     const char *separator = "";
     for (size_t i = 0; i < devices->gpu_count; i++) {
-        if (is_supported(devices, devices->gpus[i].id)) {
+        if (config_gpu_supported(devices, devices->gpus[i].id)) {
             str_printf(&text, "%s%" PRId32, separator, devices->gpus[i].id);
             separator = ", ";
         }
@@ -244,7 +267,7 @@ static struct nrd_status *check_gpus(const Inference__ModelConfig *config,
                                                     : "has kind KIND_GPU but specifies no GPUs");
     }
     for (size_t i = 0; i < group->n_gpus; i++) {
-        if (!is_supported(devices, group->gpus[i])) {
+        if (!config_gpu_supported(devices, group->gpus[i])) {
             return refuse_gpu(config, group, group->gpus[i], devices);
         }
     }

@@ -80,18 +80,44 @@ struct config_gpu {
     int32_t id;
     double compute_capability;
 };
+// What a GPU number of a configuration means where that GPU is not there (--gpu-map). Numbers that pairs name are replaced
+// always; WRAP replaces a number that is no supported GPU's by the supported GPU that is it modulo their number.
+enum config_gpu_map_kind {
+    CONFIG_GPU_MAP_BY_FALLBACK, // WRAP with gpu_fallback_cpu, else NONE
+    CONFIG_GPU_MAP_NONE,        // numbers are taken as they are; Triton's way
+    CONFIG_GPU_MAP_WRAP,
+    CONFIG_GPU_MAP_PAIRS,
+};
+enum { CONFIG_GPU_PAIRS_MAX = 32 };
+struct config_gpu_pair {
+    int32_t from, to;
+};
+struct config_gpu_map {
+    enum config_gpu_map_kind kind;
+    struct config_gpu_pair pairs[CONFIG_GPU_PAIRS_MAX];
+    size_t count;
+};
+// Reads "none", "wrap" or "2:1,3:0". INVALID_ARG with what is wrong; `*map` stays then. Thread: any.
+NRD_MUST_USE struct nrd_status *config_gpu_map_parse(struct slice text, struct config_gpu_map *map);
+
 struct config_devices {
     const struct config_gpu *gpus; // borrowed, ascending ids
     size_t gpu_count;
     double min_compute_capability; // GPUs below it are not supported; Triton's default is 6.0
     bool gpu_fallback_cpu;         // KIND_GPU groups go to the CPU when not one GPU is supported
+    struct config_gpu_map map;
 };
+// Whether that GPU is there and its compute capability suffices. Thread: any.
+bool config_gpu_supported(const struct config_devices *devices, int32_t id);
+// The GPU that the map makes of a configuration's number: itself where the map says nothing. Thread: any.
+int32_t config_map_gpu(const struct config_devices *devices, int32_t id);
 
 // Gives the model at least one instance group, and each group its name, kind, count and gpus.
 // `preferred` (of the backend's attributes, may be NULL) is borrowed. With gpu_fallback_cpu a
 // KIND_GPU group, or a KIND_AUTO group that lists GPUs, becomes KIND_CPU with as many instances as
-// it asked for (count times listed GPUs), and that is logged as a warning. Ensembles are left
-// alone.
+// it asked for (count times listed GPUs), and that is logged as a warning. Numbers of GPUs are
+// replaced as `devices->map` says, which is logged too; two that become one count once. Ensembles
+// are left alone.
 NRD_MUST_USE struct nrd_status *
 config_normalize_instances(Inference__ModelConfig *config, const struct config_devices *devices,
                            Inference__ModelInstanceGroup *const *preferred, size_t preferred_count);

@@ -102,6 +102,7 @@ struct config_devices gpus_devices(struct gpus *gpus)
         .gpu_count = (size_t)gpus->count,
         .min_compute_capability = gpus->options->min_compute_capability,
         .gpu_fallback_cpu = gpus->options->gpu_fallback_cpu,
+        .map = gpus->options->gpu_map,
     };
     pthread_mutex_unlock(&gpus->mutex);
     return devices;

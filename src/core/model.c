@@ -79,6 +79,28 @@ static struct nrd_status *allocate(struct server *server, const struct model_sou
     return NULL;
 }
 
+// Keeps what the map makes of the model's GPUs, for its statistics.
+static struct nrd_status *note_gpu_map(struct model *model, const struct config_devices *devices)
+{
+    struct str pairs = STR_INIT;
+    for (size_t i = 0; i < model->config->n_instance_group && devices->gpu_count > 0; i++) {
+        const Inference__ModelInstanceGroup *group = model->config->instance_group[i];
+        for (size_t k = 0; k < group->n_gpus; k++) {
+            int32_t to = config_map_gpu(devices, group->gpus[k]);
+            char key[16];
+            snprintf(key, sizeof(key), "\"%d\":", (int)group->gpus[k]);
+            if (to != group->gpus[k] && (pairs.len == 0 || strstr(str_cstr(&pairs), key) == NULL)) {
+                str_printf(&pairs, "%s%s%d", pairs.len > 0 ? "," : "", key, (int)to);
+            }
+        }
+    }
+    if (pairs.len == 0 && !pairs.failed) {
+        return NULL;
+    }
+    model->gpu_map = str_take(&pairs);
+    return model->gpu_map == NULL ? status_no_memory() : NULL;
+}
+
 // Loads the backend and gives the model its instance groups.
 static struct nrd_status *find_backend(struct model *model)
 {
@@ -102,6 +124,7 @@ static struct nrd_status *find_backend(struct model *model)
         devices.gpu_count =
             0; // KIND_AUTO is the processor; a GPU that was asked for is refused by the backend
     }
+    NRD_TRY(note_gpu_map(model, &devices));
     NRD_TRY(config_normalize_instances(config, &devices, model->backend->groups,
                                        model->backend->group_count));
     if (wants_gpu && devices.gpu_count == 0 && devices.gpu_fallback_cpu) {
@@ -281,6 +304,7 @@ void model_destroy(struct model *model)
     mem_free(model->repository);
     mem_free(model->directory);
     mem_free(model->version_dir);
+    mem_free(model->gpu_map);
     mem_free(model);
     atomic_fetch_sub_explicit(&server->models_alive, 1, memory_order_release);
 }

@@ -91,6 +91,7 @@ struct model {
 
     uint32_t max_batch_size; // 0: does not batch
     unsigned flags;          // enum model_flags
+    char *gpu_map;           // GPUs that became others, as JSON's members: "\"2\":1"; NULL: none
     struct model_io *inputs; // in the order of the configuration
     uint32_t input_count;
     uint32_t required_input_count; // those not optional

@@ -6,6 +6,7 @@
 #include "base/map.h"
 #include "base/status.h"
 #include "base/str.h"
+#include "config/model_config.h"
 #include "triton/core/tritonserver.h"
 
 // A growable list of owned texts; duplicates are the caller's business.
@@ -74,6 +75,7 @@ struct server_options {
     struct setting_list host_policies;
     struct setting_list metrics_config;
     bool gpu_fallback_cpu; // KIND_GPU groups go to the CPU where there is no GPU
+    struct config_gpu_map gpu_map;
 };
 
 // Returns owned, with the defaults; NULL when memory is out.

@@ -133,16 +133,21 @@ struct nrd_status *server_model_metadata(struct server *server, const char *name
     return message_take(&out, message);
 }
 
-// One version's statistics. A model that asked for a GPU and was put on the CPU says so: the one field that Triton's
+// One version's statistics. A model that asked for a GPU and was put on the CPU or on another GPU says so: fields that Triton's
 // document does not have, and only there.
 static void write_statistics(const struct model *model, struct str *out)
 {
     stats_json(model->stats, out);
-    if ((model->flags & MODEL_FLAG_FELL_BACK_TO_CPU) != 0 && out->len > 0 &&
-        out->ptr[out->len - 1] == '}') {
-        str_truncate(out, out->len - 1);
-        str_append_cstr(out, ",\"gpu_fallback\":\"cpu\"}");
+    bool fell_back = (model->flags & MODEL_FLAG_FELL_BACK_TO_CPU) != 0;
+    if ((!fell_back && model->gpu_map == NULL) || out->len == 0 || out->ptr[out->len - 1] != '}') {
+        return;
     }
+    str_truncate(out, out->len - 1);
+    str_append_cstr(out, fell_back ? ",\"gpu_fallback\":\"cpu\"" : "");
+    if (model->gpu_map != NULL) {
+        str_printf(out, ",\"gpu_map\":{%s}", model->gpu_map);
+    }
+    str_append_cstr(out, "}");
 }
 
 struct nrd_status *server_model_statistics(struct server *server, const char *name, int64_t version,

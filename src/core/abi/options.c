@@ -401,7 +401,7 @@ TRITONSERVER_Error *TRITONSERVER_ServerOptionsSetBackendConfig(TRITONSERVER_Serv
                                                                const char *value)
 {
     OPTIONS;
-    // The one setting that is the server's own: where GPU groups go on a machine that has none.
+    // The settings that are the server's own: where GPU groups go on a machine that has none, or others.
     if (backend_name[0] == '\0' && strcmp(setting, "nereid-gpu-fallback") == 0) {
         own->gpu_fallback_cpu = strcmp(value, "cpu") == 0;
         return own->gpu_fallback_cpu || strcmp(value, "none") == 0
@@ -410,6 +410,9 @@ TRITONSERVER_Error *TRITONSERVER_ServerOptionsSetBackendConfig(TRITONSERVER_Serv
                                           "unexpected value '%s' for setting "
                                           "'nereid-gpu-fallback', expected 'cpu' or 'none'",
                                           value));
+    }
+    if (backend_name[0] == '\0' && strcmp(setting, "nereid-gpu-map") == 0) {
+        return abi_error(config_gpu_map_parse(slice_of(value), &own->gpu_map));
     }
     return abi_error(setting_list_add(&own->backend_config, backend_name, setting, value));
 }

@@ -8,7 +8,20 @@ static const struct config_devices no_gpu = {.min_compute_capability = 6.0};
 static const struct config_devices no_gpu_fallback = {.min_compute_capability = 6.0,
                                                       .gpu_fallback_cpu = true};
 static const struct config_devices two_of_three = {three, 3, 6.0, false};
-static const struct config_devices two_of_three_fallback = {three, 3, 6.0, true};
+static const struct config_devices two_of_three_fallback = {three, 3, 6.0, true,
+                                                            .map.kind = CONFIG_GPU_MAP_NONE};
+static const struct config_gpu eight[] = {{0, 9.0}, {1, 9.0}, {2, 9.0}, {3, 9.0},
+                                          {4, 9.0}, {5, 9.0}, {6, 9.0}, {7, 9.0}};
+#define WRAPPING(n)                                                                                \
+    {                                                                                              \
+        eight, n, 6.0, .map.kind = CONFIG_GPU_MAP_WRAP                                             \
+    }
+static const struct config_devices wrap_0 = WRAPPING(0), wrap_1 = WRAPPING(1), wrap_2 = WRAPPING(2),
+                                   wrap_3 = WRAPPING(3), wrap_8 = WRAPPING(8);
+// Without a word about the map, the fallback wraps; GPU 1 is too old, so the two that count are 0 and 3.
+static const struct config_devices by_fallback = {three, 3, 6.0, true};
+static const struct config_devices pairs = {eight, 2, 6.0, true,
+                                            .map = {CONFIG_GPU_MAP_PAIRS, {{2, 1}, {0, 7}}, 2}};
 
 #define GROUP(fields) "instance_group { " fields " }"
 
@@ -62,6 +75,38 @@ static const struct {
      GROUP("name: 'm_0' kind: KIND_GPU count: 1 gpus: 2"),
      "instance group m_0 of model m specifies invalid or unsupported gpu id 2. GPUs with at least "
      "the minimum required CUDA compute compatibility of 6.000000 are: 0, 3"},
+    // GPUs by the map
+    {&wrap_8, GROUP("kind: KIND_GPU gpus: [2]"), NULL,
+     GROUP("name: 'm_0' kind: KIND_GPU count: 1 gpus: 2"), NULL},
+    {&wrap_3, GROUP("kind: KIND_GPU gpus: [2]"), NULL,
+     GROUP("name: 'm_0' kind: KIND_GPU count: 1 gpus: 2"), NULL},
+    {&wrap_2, GROUP("kind: KIND_GPU gpus: [2]"), NULL,
+     GROUP("name: 'm_0' kind: KIND_GPU count: 1 gpus: 0"), NULL},
+    {&wrap_1, GROUP("kind: KIND_GPU gpus: [2]"), NULL,
+     GROUP("name: 'm_0' kind: KIND_GPU count: 1 gpus: 0"), NULL},
+    {&wrap_2, GROUP("kind: KIND_GPU count: 2 gpus: [0, 1, 2, 3]"), NULL,
+     GROUP("name: 'm_0' kind: KIND_GPU count: 2 gpus: [0, 1]"), NULL},
+    {&wrap_2, GROUP("gpus: [5]"), NULL, GROUP("name: 'm_0' kind: KIND_GPU count: 1 gpus: 1"), NULL},
+    {&wrap_2, GROUP("kind: KIND_GPU gpus: [-1]"), NULL,
+     GROUP("name: 'm_0' kind: KIND_GPU count: 1 gpus: -1"),
+     "instance group m_0 of model m specifies invalid or unsupported gpu id -1. GPUs with at least "
+     "the minimum required CUDA compute compatibility of 6.000000 are: 0, 1"},
+    {&wrap_0, GROUP("kind: KIND_GPU gpus: [2]"), NULL,
+     GROUP("name: 'm_0' kind: KIND_GPU count: 1 gpus: 2"),
+     "instance group m_0 of model m specifies invalid or unsupported gpu id 2. GPUs with at least "
+     "the minimum required CUDA compute compatibility of 6.000000 are: "},
+    {&by_fallback, GROUP("kind: KIND_GPU gpus: [1, 2]"), NULL,
+     GROUP("name: 'm_0' kind: KIND_GPU count: 1 gpus: [3, 0]"), NULL},
+    {&pairs, GROUP("kind: KIND_GPU gpus: [2]"), NULL,
+     GROUP("name: 'm_0' kind: KIND_GPU count: 1 gpus: 1"), NULL},
+    {&pairs, GROUP("kind: KIND_GPU gpus: [3]"), NULL,
+     GROUP("name: 'm_0' kind: KIND_GPU count: 1 gpus: 3"),
+     "instance group m_0 of model m specifies invalid or unsupported gpu id 3. GPUs with at least "
+     "the minimum required CUDA compute compatibility of 6.000000 are: 0, 1"},
+    {&pairs, GROUP("kind: KIND_GPU gpus: [0]"), NULL,
+     GROUP("name: 'm_0' kind: KIND_GPU count: 1 gpus: 7"),
+     "instance group m_0 of model m specifies invalid or unsupported gpu id 7. GPUs with at least "
+     "the minimum required CUDA compute compatibility of 6.000000 are: 0, 1"},
     // what the backend prefers
     {&no_gpu, "backend: 'b'", GROUP("kind: KIND_GPU count: 4") GROUP("kind: KIND_CPU count: 3"),
      GROUP("name: 'm' kind: KIND_CPU count: 3"), NULL},
