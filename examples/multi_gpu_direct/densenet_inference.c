@@ -11,7 +11,7 @@ struct nrd_status *add_densenet_inference(struct nrd_fragment *fragment, const c
     snprintf(
         parameters, sizeof(parameters),
         "{model_path_map: {densenet_model: \"%s/densenet_model/1/model.onnx\"},"
-        " device_map: {densenet_model: 2}," /* where there is no GPU 2, the processor, and the log says so */
+        " device_map: {densenet_model: 2}," /* where it is not there: another GPU, or the processor */
         " pre_processor_map: {densenet_model: [image]},"
         " inference_map: {densenet_model: [finish_probabilities, features]}}",
         models);

@@ -114,6 +114,19 @@ static struct nrd_status *compose(const struct arguments *a)
     return nrd_app_track(app, NULL);
 }
 
+/* Which device each model ran on. */
+static void print_places(void)
+{
+    struct nrd_fragment *fragment = nrd_app_fragment(app);
+    printf("\n");
+    for (size_t i = 0; i < nrd_fragment_operator_count(fragment); i++) {
+        const struct nrd_operator *op = nrd_fragment_operator_at(fragment, i);
+        if (nrd_operator_place(op)[0] != '\0') {
+            printf("%s: %s\n", nrd_operator_name(op), nrd_operator_place(op));
+        }
+    }
+}
+
 static void print_latencies(void)
 {
     struct nrd_path_report path;
@@ -168,6 +181,7 @@ int main(int argc, char **argv)
         status = nrd_app_run(app);
     }
     if (status == NULL) {
+        print_places();
         print_latencies();
         printf("\noverlay: %s\n", a.output);
     } else {

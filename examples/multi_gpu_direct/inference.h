@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The three inference operators of the application, each in a file of its own, each on a GPU of its own. */
+/* The three inference operators of the application, each in a file of its own, each on a GPU of its own where there are as many. */
 #ifndef INFERENCE_H
 #define INFERENCE_H
 

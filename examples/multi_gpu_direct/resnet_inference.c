@@ -11,7 +11,7 @@ struct nrd_status *add_resnet_inference(struct nrd_fragment *fragment, const cha
     snprintf(
         parameters, sizeof(parameters),
         "{model_path_map: {resnet_model: \"%s/resnet_model/1/model.onnx\"},"
-        " device_map: {resnet_model: 1}," /* where there is no GPU 1, the processor, and the log says so */
+        " device_map: {resnet_model: 1}," /* where it is not there: another GPU, or the processor */
         " pre_processor_map: {resnet_model: [image]},"
         " inference_map: {resnet_model: [kind_probabilities]}}",
         models);

@@ -11,7 +11,7 @@ struct nrd_status *add_unet_inference(struct nrd_fragment *fragment, const char 
     snprintf(
         parameters, sizeof(parameters),
         "{model_path_map: {unet_model: \"%s/unet_model/1/model.onnx\"},"
-        " device_map: {unet_model: 0}," /* where there is no GPU 0, the processor, and the log says so */
+        " device_map: {unet_model: 0}," /* where it is not there: another GPU, or the processor */
         " pre_processor_map: {unet_model: [image]},"
         " inference_map: {unet_model: [region_probabilities]}}",
         models);

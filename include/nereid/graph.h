@@ -226,6 +226,9 @@ struct nrd_operator_counts {
 };
 NRD_API void nrd_operator_get_counts(const struct nrd_operator *op,
                                      struct nrd_operator_counts *counts);
+/* Where the operator says that it works: "unet_model on GPU 0" of one that asks a model; "" of one that says nothing. Known once a
+   run has begun; borrowed until the next one does. Thread: owner. */
+NRD_API const char *nrd_operator_place(const struct nrd_operator *op);
 /* Whether the next runs fill busy_ns, which costs two looks at the clock for each compute. Off at first. Thread: owner. */
 NRD_API void nrd_app_time_computes(struct nrd_app *app, bool on);
 /* The index-th fragment, the first one at 0; NULL past the end. */

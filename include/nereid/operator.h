@@ -170,6 +170,11 @@ enum nrd_log_level { NRD_LOG_ERROR, NRD_LOG_WARNING, NRD_LOG_INFO, NRD_LOG_DEBUG
 NRD_API NRD_PRINTF(3, 4) void nrd_operator_log(const struct nrd_operator *op,
                                                enum nrd_log_level level, const char *format, ...);
 
+/* States where this operator does its work, in words for people: "unet_model on GPU 0". Shown when a run is over, and what
+   nrd_operator_place() returns. `text` is copied; an empty one takes it back. In initialize. Thread: owner. */
+NRD_API NRD_MUST_USE struct nrd_status *nrd_operator_set_place(struct nrd_operator *op,
+                                                               const char *text);
+
 /* ---- in compute ------------------------------------------------------------------------------------------------- */
 
 NRD_API struct nrd_operator *nrd_compute_operator(struct nrd_compute *ctx);

@@ -122,6 +122,7 @@ static struct nrd_status *report(const struct run_options *o, struct nrd_app *ap
     struct str text = STR_INIT;
     if (!o->quiet) {
         run_report_operators(app, seconds, &text);
+        run_report_places(app, &text);
     }
     bool by_file = !o->quiet && nrd_app_path_count(app) > 0; // its `tracking:`
     if (o->track || by_file) {

@@ -22,6 +22,8 @@ NRD_MUST_USE struct nrd_status *run_progress_start(struct nrd_app *app,
                                                    struct run_progress **progress);
 void run_progress_stop(struct run_progress *progress); // wipes the line; frees; NULL is fine
 void run_report_operators(struct nrd_app *app, double seconds, struct str *out);
+void run_report_places(struct nrd_app *app,
+                       struct str *out); // of operators that say where they work; else nothing
 void run_report_paths(struct nrd_app *app, struct str *out);
 
 // run_place.c: findings of compile name operators, not places: puts "file:line:column: " before the lines of `text` whose operator

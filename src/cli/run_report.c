@@ -140,6 +140,7 @@ void run_progress_stop(struct run_progress *progress)
 struct report {
     struct table *table;
     double seconds;
+    size_t rows;
 };
 
 NRD_PRINTF(2, 3) static void cell(struct table *table, const char *format, ...)
@@ -187,7 +188,7 @@ void run_report_operators(struct nrd_app *app, double seconds, struct str *out)
 {
     static const char *const heads[] = {"operator", "computes", "per second", "received",
                                         "sent",     "dropped",  "compute",    "busy"};
-    struct report r = {table_create(8), seconds};
+    struct report r = {.table = table_create(8), .seconds = seconds};
     if (r.table == NULL) {
         return;
     }
@@ -197,6 +198,31 @@ void run_report_operators(struct nrd_app *app, double seconds, struct str *out)
     visit_operators(app, add_row, &r);
     str_printf(out, "%.3f s\n", seconds);
     table_print(r.table, out);
+    table_destroy(r.table);
+}
+
+static void add_place(struct nrd_operator *op, void *arg)
+{
+    struct report *r = arg;
+    if (nrd_operator_place(op)[0] != '\0') {
+        table_add(r->table, slice_of(nrd_operator_name(op)));
+        table_add(r->table, slice_of(nrd_operator_place(op)));
+        r->rows++;
+    }
+}
+
+void run_report_places(struct nrd_app *app, struct str *out)
+{
+    struct report r = {.table = table_create(2)};
+    if (r.table == NULL) {
+        return;
+    }
+    table_add(r.table, SLICE("operator"));
+    table_add(r.table, SLICE("runs"));
+    visit_operators(app, add_place, &r);
+    if (r.rows > 0) {
+        table_print(r.table, out);
+    }
     table_destroy(r.table);
 }
 

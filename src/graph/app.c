@@ -88,6 +88,7 @@ static void operator_destroy(struct nrd_operator *op)
     streams_destroy(op);
     mem_free(op->state);
     param_store_fini(&op->store);
+    mem_free(op->place);
     operator_changes_destroy(op->changes);
 }
 

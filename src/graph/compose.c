@@ -289,6 +289,22 @@ void *nrd_operator_state(struct nrd_operator *op)
     return op->state;
 }
 
+struct nrd_status *nrd_operator_set_place(struct nrd_operator *op, const char *text)
+{
+    char *copy = text[0] == '\0' ? NULL : mem_strdup(text);
+    if (copy == NULL && text[0] != '\0') {
+        return status_no_memory();
+    }
+    mem_free(op->place);
+    op->place = copy;
+    return NULL;
+}
+
+const char *nrd_operator_place(const struct nrd_operator *op)
+{
+    return op->place == NULL ? "" : op->place;
+}
+
 void nrd_operator_log(const struct nrd_operator *op, enum nrd_log_level level, const char *format,
                       ...)
 {

@@ -145,6 +145,7 @@ struct nrd_operator {
     nrd_choose_fn choose;     // dynamic flows
     void *choose_arg;
     void *streams;                   // CUDA streams of its own (streams.c)
+    char *place;                     // nrd_operator_set_place(); NULL: it said nothing
     struct operator_change *changes; // dynamic parameters that wait for the next compute
     _Atomic bool has_changes;
 };

@@ -2,6 +2,7 @@
 // Inference: what is the same wherever a model is; see infer.h.
 #include "graph/infer/infer.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/json.h"
@@ -43,6 +44,7 @@ void infer_model_free(struct infer_model *model)
     free_specs(model->outputs, model->output_count);
     mem_free(model->name);
     mem_free(model->place);
+    mem_free(model->devices);
     mem_free(model);
 }
 
@@ -148,6 +150,65 @@ static struct nrd_status *read_label_files(struct infer_model *model,
     return NULL;
 }
 
+// Adds a device that the text does not have yet.
+static void add_device(struct str *text, const char *device)
+{
+    struct slice rest = str_slice(text);
+    struct slice known;
+    while (slice_cut(&rest, ',', &known)) {
+        if (slice_equal(slice_trim(known), slice_of(device))) {
+            return;
+        }
+    }
+    str_append_cstr(text, text->len > 0 ? ", " : "");
+    str_append_cstr(text, device);
+}
+
+static void add_group(struct str *text, const struct json_node *group)
+{
+    const struct json_node *kind = json_get(group, "kind");
+    const struct json_node *gpus = json_get(group, "gpus");
+    if (kind == NULL || kind->type != JSON_STRING) {
+        return;
+    }
+    if (slice_is(json_text(kind), "KIND_CPU")) {
+        add_device(text, "CPU");
+    } else if (slice_is(json_text(kind), "KIND_MODEL")) {
+        add_device(text, "devices of its own choice");
+    }
+    uint32_t count = gpus == NULL || gpus->type != JSON_ARRAY ? 0 : gpus->count;
+    const struct json_node *node = count == 0 ? NULL : json_first(gpus);
+    for (uint32_t i = 0; i < count; i++, node = json_next(node)) {
+        int64_t id = 0;
+        char name[32];
+        if (json_as_i64(node, &id)) {
+            snprintf(name, sizeof(name), "GPU %lld", (long long)id);
+            add_device(text, name);
+        }
+    }
+}
+
+// Where the instances are, from a configuration that the server has completed.
+static struct nrd_status *read_devices(struct infer_model *model, const struct json_node *groups)
+{
+    if (groups == NULL || groups->type != JSON_ARRAY || groups->count == 0) {
+        return NULL; // an ensemble
+    }
+    struct str text = STR_INIT;
+    const struct json_node *node = json_first(groups);
+    for (uint32_t i = 0; i < groups->count; i++, node = json_next(node)) {
+        add_group(&text, node);
+    }
+    struct nrd_status *status = str_status(&text);
+    if (status == NULL && text.len > 0) {
+        mem_free(model->devices);
+        model->devices = str_take(&text);
+        status = model->devices == NULL ? status_no_memory() : NULL;
+    }
+    str_fini(&text);
+    return status;
+}
+
 static struct nrd_status *read_documents(struct infer_model *model, struct arena *arena,
                                          struct slice metadata, struct slice config)
 {
@@ -169,6 +230,7 @@ static struct nrd_status *read_documents(struct infer_model *model, struct arena
             NRD_UNSUPPORTED,
             "a decoupled model (any number of answers to a question) is not built yet");
     }
+    NRD_TRY(read_devices(model, json_get(document, "instance_group")));
     const struct json_node *outputs = json_get(document, "output");
     return outputs != NULL && outputs->type == JSON_ARRAY ? read_label_files(model, outputs) : NULL;
 }

@@ -54,6 +54,7 @@ struct infer_model {
     const struct infer_table *table;
     char *name;
     char *place;     // for texts: "in process", or the server's URL
+    char *devices;   // where its instances are: "GPU 1", "GPU 0, GPU 1", "CPU"; NULL: not told
     int64_t version; // -1: the highest that is ready
     bool batches;    // the first dimension of every tensor counts rows
     struct infer_spec *inputs;
@@ -122,7 +123,7 @@ void infer_model_free(struct infer_model *model);
 // Reads inputs and outputs from the protocol's metadata document (KServe v2). Errors name model and place.
 NRD_MUST_USE struct nrd_status *infer_read_metadata(struct infer_model *model, const char *json,
                                                     size_t length);
-// Reads from the model's configuration document whether it batches, and outputs' label files; NRD_UNSUPPORTED: a decoupled model.
+// Reads from the model's configuration document whether it batches, its devices, and outputs' label files; NRD_UNSUPPORTED: a decoupled model.
 NRD_MUST_USE struct nrd_status *infer_read_config(struct infer_model *model, const char *json,
                                                   size_t length);
 // Gives the call's inputs up and calls done with `status` (taken). Thread: any.

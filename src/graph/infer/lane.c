@@ -4,6 +4,7 @@
 #include "graph/infer/lane.h"
 
 #include <sched.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -393,6 +394,34 @@ static struct nrd_status *add_labels(struct lane *lane)
     return NULL;
 }
 
+// Says on which devices the models are.
+static struct nrd_status *tell_place(struct lane *lane)
+{
+    struct str text = STR_INIT;
+    for (uint32_t m = 0; m < lane->model_count; m++) {
+        const struct infer_model *model = lane->models[m].model;
+        const char *devices = model->devices != NULL ? model->devices : "an unnamed device";
+        str_printf(&text, "%s%s on %s", m > 0 ? ", " : "", model->name, devices);
+        if (strcmp(model->place, "in process") != 0) {
+            str_printf(&text, " of %s", model->place);
+        }
+        if (lane->models[m].wanted_gpu >= 0) {
+            char wanted[32];
+            snprintf(wanted, sizeof(wanted), "GPU %d", lane->models[m].wanted_gpu);
+            if (strcmp(devices, wanted) != 0) {
+                str_printf(&text, " (%s was asked for)", wanted);
+            }
+        }
+    }
+    struct nrd_status *status = str_status(&text);
+    if (status == NULL) {
+        nrd_operator_log(lane->op, NRD_LOG_INFO, "%s", str_cstr(&text));
+        status = nrd_operator_set_place(lane->op, str_cstr(&text));
+    }
+    str_fini(&text);
+    return status;
+}
+
 struct nrd_status *lane_init(struct lane *lane, uint32_t depth)
 {
     size_t flows = nrd_operator_input_flows(lane->op, 0);
@@ -401,6 +430,7 @@ struct nrd_status *lane_init(struct lane *lane, uint32_t depth)
                           LANE_MESSAGES_MAX);
     }
     NRD_TRY(add_labels(lane));
+    NRD_TRY(tell_place(lane));
     lane->depth = depth;
     lane->slots = mem_calloc(depth, sizeof(*lane->slots));
     if (lane->slots == NULL) {

@@ -29,6 +29,7 @@ struct lane_model {
         *outputs[INFER_TENSORS_MAX]; // what each output is called in the message; NULL: not sent
     uint32_t period;                 // asked with every period-th message; 0 is 1
     bool idle;                       // not asked until further notice
+    int wanted_gpu;                  // what the application named; -1: nothing, or the processor
     struct nrd_tensor *last[INFER_TENSORS_MAX]; // its last answer, where that may be sent again
 };
 

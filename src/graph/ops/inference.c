@@ -80,7 +80,8 @@ static const struct nrd_param params[] = {
      .type = NRD_PARAM_VALUE,
      .flags = NRD_PARAM_OPTIONAL,
      .offset = AT(devices),
-     .help = "Number of the GPU of each model."},
+     .help = "Number of the GPU of each model. (A model that is named by its directory in a "
+             "repository is where its own instance groups say.)"},
     {.name = "temporal_map",
      .type = NRD_PARAM_VALUE,
      .flags = NRD_PARAM_OPTIONAL,
@@ -107,7 +108,9 @@ static const struct nrd_param params[] = {
      .type = NRD_PARAM_STRING,
      .offset = AT(fallback),
      .fallback = "cpu",
-     .help = "cpu: a model whose GPU is not there runs on the processor; none: it is refused."},
+     .help =
+         "cpu: a model whose GPU is not there runs on another one, or on the processor where there "
+         "is none; none: it is refused."},
     {.name = "max_in_flight",
      .type = NRD_PARAM_INT,
      .offset = AT(in_flight),
@@ -295,6 +298,7 @@ static struct nrd_status *open_model(struct inference *self, const char *name, c
     NRD_TRY(infer_model_open(&options, &m->model));
     self->lane.model_count++;
     m->period = (uint32_t)period;
+    m->wanted_gpu = device >= 0 ? (int)device : -1;
     m->idle = active == 0;
     NRD_TRY(read_names(self->pre_processor, "pre_processor_map", name, m->inputs,
                        m->model->input_count, "inputs"));

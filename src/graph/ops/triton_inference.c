@@ -213,6 +213,7 @@ static struct nrd_status *initialize(struct nrd_operator *op, void *state)
     struct lane_model *m = &self->lane.models[0];
     NRD_TRY(infer_model_open(&options, &m->model));
     self->lane.model_count = 1;
+    m->wanted_gpu = -1;
     NRD_TRY(name_tensors(self, m));
     int64_t depth = self->in_flight != 0 ? self->in_flight : here ? 1 : 4;
     return lane_init(&self->lane, (uint32_t)depth);
