@@ -360,6 +360,10 @@ $(B)/bench/client: $(B)/obj/bench/client.o $(nereid_so)
 $(B)/bench/graph_%: $(B)/obj/bench/graph_%.o $(nereid_so)
 	@mkdir -p $(@D)
 	$(q)$(CC) $(ldflags) -o $@ $< -L$(B)/lib -lnereid -Wl,-rpath,'$$ORIGIN/../lib'
+# A plan without a server: on the GPU and the shim alone.
+$(B)/bench/trt_bare: $(B)/obj/bench/trt_bare.o $(trt_library_obj) $(call libs_for,gpu)
+	@mkdir -p $(@D)
+	$(q)$(CC) $(ldflags) -o $@ $^ $(sys_base)
 .PHONY: bench-programs
 bench-programs: $(bench_programs)
 
