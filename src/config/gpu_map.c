@@ -8,7 +8,8 @@ bool config_gpu_supported(const struct config_devices *devices, int32_t id)
 {
     for (size_t i = 0; i < devices->gpu_count; i++) {
         if (devices->gpus[i].id == id) {
-            return devices->gpus[i].compute_capability >= devices->min_compute_capability;
+            return !devices->gpus[i].lost &&
+                   devices->gpus[i].compute_capability >= devices->min_compute_capability;
         }
     }
     return false;

@@ -240,11 +240,18 @@ static struct nrd_status *refuse_gpu(const Inference__ModelConfig *config,
                                      const Inference__ModelInstanceGroup *group, int32_t id,
                                      const struct config_devices *devices)
 {
+    bool lost = false;
+    for (size_t i = 0; i < devices->gpu_count; i++) {
+        lost = lost || (devices->gpus[i].id == id && devices->gpus[i].lost);
+    }
     struct str text = STR_INIT;
     str_printf(&text,
-               "specifies invalid or unsupported gpu id %" PRId32
+               lost ? "is for GPU %" PRId32 ", which is lost"
+                    : "specifies invalid or unsupported gpu id %" PRId32,
+               id);
+    str_printf(&text,
                ". GPUs with at least the minimum required CUDA compute compatibility of %f are: ",
-               id, devices->min_compute_capability);
+               devices->min_compute_capability);
     const char *separator = "";
     for (size_t i = 0; i < devices->gpu_count; i++) {
         if (config_gpu_supported(devices, devices->gpus[i].id)) {

@@ -79,6 +79,7 @@ NRD_MUST_USE struct nrd_status *config_merge_backend(Inference__ModelConfig *con
 struct config_gpu {
     int32_t id;
     double compute_capability;
+    bool lost; // was there, and works no more: not supported either
 };
 // What a GPU number of a configuration means where that GPU is not there (--gpu-map). Numbers that pairs name are replaced
 // always; WRAP replaces a number that is no supported GPU's by the supported GPU that is it modulo their number.
@@ -107,7 +108,7 @@ struct config_devices {
     bool gpu_fallback_cpu;         // KIND_GPU groups go to the CPU when not one GPU is supported
     struct config_gpu_map map;
 };
-// Whether that GPU is there and its compute capability suffices. Thread: any.
+// Whether that GPU is there, works, and its compute capability suffices. Thread: any.
 bool config_gpu_supported(const struct config_devices *devices, int32_t id);
 // The GPU that the map makes of a configuration's number: itself where the map says nothing. Thread: any.
 int32_t config_map_gpu(const struct config_devices *devices, int32_t id);

@@ -3,7 +3,9 @@
 #include "core/gpus.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "base/map.h"
@@ -17,13 +19,33 @@ struct gpus {
     pthread_mutex_t mutex; // all that follows
     bool looked;
     struct gpu_system *system; // NULL: there are none
-    struct config_gpu *list;
+    struct gpu_list *list;
     int count;
     struct gpu_pool **pools; // one a device; NULL: not yet made, or none
-    struct gpu_pool *pinned;
-    bool pinned_refused;
+    struct pinned *pinned;
     struct map given; // the address, as its bytes -> struct tensor_buffer
+    struct gpu_watch watches[GPU_DEVICES_MAX];
+
+    _Atomic uint64_t lost; // a bit a device
+    _Atomic(gpus_lost_fn) on_lost;
+    void *on_lost_arg; // written before on_lost
 };
+
+// What instance groups are told. One is given out without a lock, so a loss makes a new one and keeps the old.
+struct gpu_list {
+    struct gpu_list *older;
+    uint64_t lost; // as of when it was made
+    struct config_gpu gpus[];
+};
+
+// The pinned pool, in the context of some device; when that is lost another is begun, and the old one takes back what is out.
+struct pinned {
+    struct pinned *older;
+    struct gpu_device *device;
+    struct gpu_pool *pool;
+};
+
+_Static_assert(GPU_DEVICES_MAX <= 64, "a bit a device");
 
 struct gpus *gpus_create(const struct server_options *options)
 {
@@ -43,13 +65,23 @@ void gpus_destroy(struct gpus *gpus)
         return;
     }
     for (int i = 0; i < gpus->count; i++) {
+        gpu_device_unwatch(gpu_system_device(gpus->system, i), &gpus->watches[i]);
         gpu_pool_destroy(gpus->pools[i]);
     }
-    gpu_pool_destroy(gpus->pinned);
+    while (gpus->pinned != NULL) {
+        struct pinned *older = gpus->pinned->older;
+        gpu_pool_destroy(gpus->pinned->pool);
+        mem_free(gpus->pinned);
+        gpus->pinned = older;
+    }
+    while (gpus->list != NULL) {
+        struct gpu_list *older = gpus->list->older;
+        mem_free(gpus->list);
+        gpus->list = older;
+    }
     gpu_system_close(gpus->system);
     map_fini(&gpus->given);
     mem_free(gpus->pools);
-    mem_free(gpus->list);
     pthread_mutex_destroy(&gpus->mutex);
     mem_free(gpus);
 }
@@ -59,11 +91,30 @@ void gpus_destroy(struct gpus *gpus)
 static void describe(struct gpus *gpus, int ordinal)
 {
     const struct gpu_device_info *info = gpu_device_info(gpu_system_device(gpus->system, ordinal));
-    gpus->list[ordinal].id = ordinal;
-    gpus->list[ordinal].compute_capability = info->compute_major + info->compute_minor / 10.0;
+    gpus->list->gpus[ordinal].id = ordinal;
+    gpus->list->gpus[ordinal].compute_capability = info->compute_major + info->compute_minor / 10.0;
     LOG_NOTE("GPU %d: %s, %s, compute capability %d.%d, %llu MiB", ordinal, info->uuid, info->name,
              info->compute_major, info->compute_minor,
              (unsigned long long)(info->memory_bytes >> 20));
+}
+
+static struct gpu_list *list_create(int count)
+{
+    return mem_calloc(1, sizeof(struct gpu_list) + (size_t)count * sizeof(struct config_gpu));
+}
+
+// The device was lost. Called from where the failing call was, so with any locks held: it takes none.
+static void note_loss(struct gpu_device *device, const char *reason, void *arg)
+{
+    struct gpus *gpus = arg;
+    (void)reason; // gpu_device_health() tells it
+    atomic_fetch_or_explicit(&gpus->lost, UINT64_C(1) << gpu_device_info(device)->ordinal,
+                             memory_order_release);
+    // Acquire: its argument is there.
+    gpus_lost_fn fn = atomic_load_explicit(&gpus->on_lost, memory_order_acquire);
+    if (fn != NULL) {
+        fn(gpus->on_lost_arg);
+    }
 }
 
 // With the mutex held.
@@ -77,7 +128,7 @@ static void look(struct gpus *gpus)
         return;
     }
     int count = gpu_system_count(gpus->system);
-    gpus->list = mem_calloc((size_t)count, sizeof(*gpus->list));
+    gpus->list = list_create(count);
     gpus->pools = mem_calloc((size_t)count, sizeof(*gpus->pools));
     if (gpus->list == NULL || gpus->pools == NULL) {
         LOG_ERR("no memory to list %d GPUs: none is used", count);
@@ -88,7 +139,28 @@ static void look(struct gpus *gpus)
     gpus->count = count;
     for (int i = 0; i < count; i++) {
         describe(gpus, i);
+        gpus->watches[i] = (struct gpu_watch){.lost = note_loss, .arg = gpus};
+        gpu_device_watch(gpu_system_device(gpus->system, i), &gpus->watches[i]);
     }
+}
+
+// The list as of now; without memory for a new one, the last. With the mutex held.
+static const struct gpu_list *current_list(struct gpus *gpus)
+{
+    uint64_t lost = atomic_load_explicit(&gpus->lost, memory_order_acquire);
+    if (gpus->list != NULL && gpus->list->lost != lost) {
+        struct gpu_list *made = list_create(gpus->count);
+        if (made != NULL) {
+            memcpy(made->gpus, gpus->list->gpus, (size_t)gpus->count * sizeof(*made->gpus));
+            for (int i = 0; i < gpus->count; i++) {
+                made->gpus[i].lost = (lost >> i & 1) != 0;
+            }
+            made->lost = lost;
+            made->older = gpus->list;
+            gpus->list = made;
+        }
+    }
+    return gpus->list;
 }
 
 struct config_devices gpus_devices(struct gpus *gpus)
@@ -97,8 +169,9 @@ struct config_devices gpus_devices(struct gpus *gpus)
     if (!gpus->looked) {
         look(gpus);
     }
+    const struct gpu_list *list = current_list(gpus);
     struct config_devices devices = {
-        .gpus = gpus->list,
+        .gpus = list == NULL ? NULL : list->gpus,
         .gpu_count = (size_t)gpus->count,
         .min_compute_capability = gpus->options->min_compute_capability,
         .gpu_fallback_cpu = gpus->options->gpu_fallback_cpu,
@@ -110,6 +183,9 @@ struct config_devices gpus_devices(struct gpus *gpus)
 
 int gpus_count(struct gpus *gpus)
 {
+    if (gpus == NULL) {
+        return 0;
+    }
     pthread_mutex_lock(&gpus->mutex);
     int count = gpus->count;
     pthread_mutex_unlock(&gpus->mutex);
@@ -118,10 +194,43 @@ int gpus_count(struct gpus *gpus)
 
 struct gpu_device *gpus_device(struct gpus *gpus, int32_t id)
 {
+    if (gpus == NULL) {
+        return NULL;
+    }
     pthread_mutex_lock(&gpus->mutex);
     struct gpu_device *device = gpus->system == NULL ? NULL : gpu_system_device(gpus->system, id);
     pthread_mutex_unlock(&gpus->mutex);
     return device;
+}
+
+// ---- health ---------------------------------------------------------------------------------------------------------
+
+uint64_t gpus_lost(const struct gpus *gpus)
+{
+    return gpus == NULL ? 0 : atomic_load_explicit(&gpus->lost, memory_order_relaxed);
+}
+
+bool gpus_is_lost(const struct gpus *gpus, int64_t id)
+{
+    return id >= 0 && id < GPU_DEVICES_MAX && (gpus_lost(gpus) >> id & 1) != 0;
+}
+
+void gpus_tell_losses(struct gpus *gpus, gpus_lost_fn fn, void *arg)
+{
+    gpus->on_lost_arg = arg;
+    atomic_store_explicit(&gpus->on_lost, fn, memory_order_release);
+}
+
+struct nrd_status *gpus_report(struct gpus *gpus, int64_t id, int result, const char *text)
+{
+    struct gpu_device *device = id < 0 || id > INT32_MAX ? NULL : gpus_device(gpus, (int32_t)id);
+    if (device == NULL) {
+        return status_new(NRD_INVALID_ARG, "there is no GPU %lld", (long long)id);
+    }
+    if (gpu_result_is_sticky(result)) {
+        gpu_device_mark_lost(device, text);
+    }
+    return gpu_device_probe(device);
 }
 
 // ---- memory ---------------------------------------------------------------------------------------------------------
@@ -154,14 +263,32 @@ static struct nrd_status *pinned_pool(struct gpus *gpus, struct gpu_pool **pool)
     if (gpus->system == NULL || gpus->options->pinned_pool_bytes == 0) {
         return status_new(NRD_UNSUPPORTED, "Pinned memory allocation not supported");
     }
-    if (gpus->pinned == NULL) {
-        const struct gpu_pool_options options = {.kind = NRD_MEMORY_PINNED,
-                                                 .device = gpu_system_device(gpus->system, 0),
-                                                 .limit_bytes = gpus->options->pinned_pool_bytes,
-                                                 .numa_node = -1};
-        NRD_TRY(gpu_pool_create(&options, &gpus->pinned));
+    if (gpus->pinned != NULL && !gpu_device_is_lost(gpus->pinned->device)) {
+        *pool = gpus->pinned->pool;
+        return NULL;
     }
-    *pool = gpus->pinned;
+    int at = 0;
+    while (at < gpus->count - 1 && gpus_is_lost(gpus, at)) {
+        at++;
+    }
+    const struct gpu_pool_options options = {.kind = NRD_MEMORY_PINNED,
+                                             .device = gpu_system_device(gpus->system, at),
+                                             .limit_bytes = gpus->options->pinned_pool_bytes,
+                                             .numa_node = -1};
+    NRD_TRY(gpu_device_health(options.device));
+    struct pinned *made = mem_calloc(1, sizeof(*made));
+    if (made == NULL) {
+        return status_no_memory();
+    }
+    struct nrd_status *status = gpu_pool_create(&options, &made->pool);
+    if (status != NULL) {
+        mem_free(made);
+        return status;
+    }
+    made->device = options.device;
+    made->older = gpus->pinned;
+    gpus->pinned = made;
+    *pool = made->pool;
     return NULL;
 }
 
@@ -225,7 +352,7 @@ void gpus_pinned_usage(struct gpus *gpus, struct gpu_pool_usage *usage)
 {
     *usage = (struct gpu_pool_usage){0};
     pthread_mutex_lock(&gpus->mutex);
-    struct gpu_pool *pool = gpus->pinned;
+    struct gpu_pool *pool = gpus->pinned == NULL ? NULL : gpus->pinned->pool;
     pthread_mutex_unlock(&gpus->mutex);
     if (pool != NULL) {
         gpu_pool_usage(pool, usage);

@@ -3,7 +3,8 @@
 //
 // They are looked for when the first model is loaded, not before: a server of models for the processor need not wait for a driver.
 // A machine without a driver or without a GPU is one with none. Pools are made at their first use, within the limits of
-// --pinned-memory-pool-byte-size and --cuda-memory-pool-byte-size. Start at gpus_create(), gpus_devices().
+// --pinned-memory-pool-byte-size and --cuda-memory-pool-byte-size. A GPU can be lost (gpu/device.h), for good: what follows from
+// that is gpu_watch.h's. Start at gpus_create(), gpus_devices().
 #ifndef NEREID_CORE_GPUS_H
 #define NEREID_CORE_GPUS_H
 
@@ -23,9 +24,25 @@ void gpus_destroy(struct gpus *gpus);
 // What instance groups may go to. Looks for GPUs the first time, which may take a second where there are some. Borrowed from
 // `gpus`. Thread: loader.
 struct config_devices gpus_devices(struct gpus *gpus);
-// The devices themselves; 0 and NULL before gpus_devices() was called. Borrowed. Thread: any.
+// The devices themselves; 0 and NULL before gpus_devices() was called, and of no `gpus` at all. Borrowed. Thread: any.
 int gpus_count(struct gpus *gpus);
 struct gpu_device *gpus_device(struct gpus *gpus, int32_t id);
+
+// ---- health ---------------------------------------------------------------------------------------------------------
+
+// Which are lost, a bit a GPU: one relaxed load; 0 of no `gpus`. Thread: any.
+uint64_t gpus_lost(const struct gpus *gpus);
+bool gpus_is_lost(const struct gpus *gpus, int64_t id);
+// Somebody met an error on that GPU: `result`, a CUresult, marks it as lost if it is one that lasts; else, or when it is
+// not known (0), the driver is asked. NULL: it works; else UNAVAILABLE "GPU 0 (GPU-...) is lost: REASON"; INVALID_ARG for a
+// GPU that there is not. Some microseconds. Thread: any.
+NRD_MUST_USE struct nrd_status *gpus_report(struct gpus *gpus, int64_t id, int result,
+                                            const char *text);
+// Whom to tell of each loss, from within the call that met it: `fn` takes no lock and does not wait. Thread: owner, once.
+typedef void (*gpus_lost_fn)(void *arg);
+void gpus_tell_losses(struct gpus *gpus, gpus_lost_fn fn, void *arg);
+
+// ---- memory ---------------------------------------------------------------------------------------------------------
 
 // TRITONBACKEND_MemoryManagerAllocate for pinned and GPU memory, with Triton's texts: UNSUPPORTED where there is no such device or
 // memory. What does not fit into a GPU's pool is taken from the device directly, as Triton does. `*memory` is aligned to 256.

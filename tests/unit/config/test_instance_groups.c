@@ -7,6 +7,9 @@ static const struct config_gpu three[] = {{0, 9.0}, {1, 5.2}, {3, 9.0}};
 static const struct config_devices no_gpu = {.min_compute_capability = 6.0};
 static const struct config_devices no_gpu_fallback = {.min_compute_capability = 6.0,
                                                       .gpu_fallback_cpu = true};
+static const struct config_gpu lost[] = {{0, 9.0, true}, {3, 9.0}};
+static const struct config_devices one_lost = {lost, 2, 6.0, false};
+static const struct config_devices one_lost_wrap = {lost, 2, 6.0, true};
 static const struct config_devices two_of_three = {three, 3, 6.0, false};
 static const struct config_devices two_of_three_fallback = {three, 3, 6.0, true,
                                                             .map.kind = CONFIG_GPU_MAP_NONE};
@@ -107,6 +110,15 @@ static const struct {
      GROUP("name: 'm_0' kind: KIND_GPU count: 1 gpus: 7"),
      "instance group m_0 of model m specifies invalid or unsupported gpu id 7. GPUs with at least "
      "the minimum required CUDA compute compatibility of 6.000000 are: 0, 1"},
+    // a lost one
+    {&one_lost, GROUP("kind: KIND_GPU"), NULL, GROUP("name: 'm_0' kind: KIND_GPU count: 1 gpus: 3"),
+     NULL},
+    {&one_lost, GROUP("kind: KIND_GPU gpus: [3, 0]"), NULL,
+     GROUP("name: 'm_0' kind: KIND_GPU count: 1 gpus: [3, 0]"),
+     "instance group m_0 of model m is for GPU 0, which is lost. GPUs with at least the minimum "
+     "required CUDA compute compatibility of 6.000000 are: 3"},
+    {&one_lost_wrap, GROUP("kind: KIND_GPU gpus: 0"), NULL,
+     GROUP("name: 'm_0' kind: KIND_GPU count: 1 gpus: 3"), NULL},
     // what the backend prefers
     {&no_gpu, "backend: 'b'", GROUP("kind: KIND_GPU count: 4") GROUP("kind: KIND_CPU count: 3"),
      GROUP("name: 'm' kind: KIND_CPU count: 3"), NULL},
