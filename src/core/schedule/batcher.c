@@ -225,6 +225,29 @@ enum nrd_code batcher_push(struct batcher *batcher, struct request *request, uin
     return NRD_OK;
 }
 
+struct list_node *request_after(struct list_node *list, uint64_t queue_ns)
+{
+    struct list_node *at = list->next;
+    while (at != list && request_of(at)->queue_ns <= queue_ns) {
+        at = at->next;
+    }
+    return at;
+}
+
+bool batcher_give_back(struct batcher *batcher, struct request *request)
+{
+    struct batcher_level *level = find_level(batcher, request->priority, &batcher->default_policy);
+    if (level == NULL) {
+        return false;
+    }
+    struct list_node *list = request->delayed ? &level->delayed : &level->fresh;
+    list_insert_before(request_after(list, request->queue_ns), &request->queue_node);
+    level->count++;
+    batcher->request_count++;
+    batcher->row_count += rows_of(request);
+    return true;
+}
+
 // ---- take ---------------------------------------------------------------------------------------
 
 static void remove_request(struct batcher *batcher, struct batcher_level *level,

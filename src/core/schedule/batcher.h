@@ -63,6 +63,8 @@ NRD_MUST_USE struct nrd_status *batcher_add_level(struct batcher *batcher, uint6
 // NRD_UNAVAILABLE when its level is full or memory is out.
 enum nrd_code batcher_push(struct batcher *batcher, struct request *request, uint64_t now_ns,
                            enum push_effect *effect);
+// Takes a request of an earlier batch back, to where its arrival puts it. False when memory is out.
+bool batcher_give_back(struct batcher *batcher, struct request *request);
 // The next batch (room for max_batch_size requests), or 0 and when to ask again.
 uint32_t batcher_take(struct batcher *batcher, uint64_t now_ns, struct request **batch,
                       struct dropped *dropped, uint64_t *deadline_ns, enum cut_reason *reason);

@@ -25,6 +25,14 @@ static enum nrd_code direct_push(void *queue, struct request *request, uint64_t 
     return NRD_OK;
 }
 
+static bool direct_give_back(void *queue, struct request *request)
+{
+    struct direct *direct = queue;
+    list_insert_before(request_after(&direct->queue, request->queue_ns), &request->queue_node);
+    direct->count++;
+    return true;
+}
+
 static uint32_t direct_take(void *queue, uint64_t now_ns, struct request **batch,
                             struct dropped *dropped, uint64_t *deadline_ns)
 {
@@ -60,6 +68,7 @@ static void direct_size(const void *queue, uint64_t *requests, uint64_t *rows)
 
 static const struct policy direct_policy = {.destroy = direct_destroy,
                                             .push = direct_push,
+                                            .give_back = direct_give_back,
                                             .take = direct_take,
                                             .drain = direct_drain,
                                             .size = direct_size,

@@ -19,6 +19,11 @@ static enum nrd_code dynamic_push(void *queue, struct request *request, uint64_t
     return batcher_push(queue, request, now_ns, effect);
 }
 
+static bool dynamic_give_back(void *queue, struct request *request)
+{
+    return batcher_give_back(queue, request);
+}
+
 static uint32_t dynamic_take(void *queue, uint64_t now_ns, struct request **batch,
                              struct dropped *dropped, uint64_t *deadline_ns)
 {
@@ -46,6 +51,7 @@ static void dynamic_drain(void *queue, struct list_node *out)
 static const struct policy dynamic_policy = {.destroy = dynamic_destroy,
                                              .expire = dynamic_expire,
                                              .push = dynamic_push,
+                                             .give_back = dynamic_give_back,
                                              .take = dynamic_take,
                                              .drain = dynamic_drain,
                                              .size = dynamic_size,

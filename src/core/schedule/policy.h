@@ -4,6 +4,7 @@
 #ifndef NEREID_CORE_SCHEDULE_POLICY_H
 #define NEREID_CORE_SCHEDULE_POLICY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/list.h"
@@ -29,6 +30,9 @@ struct policy {
     // NRD_OK, or NRD_UNAVAILABLE when the queue is full. Owns the request while it is queued.
     enum nrd_code (*push)(void *queue, struct request *request, uint64_t now_ns,
                           enum push_effect *effect);
+    // Takes back a request that take() gave out, to where its arrival puts it; its timeout is as it was, and no queue is too full for
+    // it. False: memory is out, and the request is still the caller's.
+    bool (*give_back)(void *queue, struct request *request);
     // The next batch, or 0; then `*deadline_ns` is when to ask again (0: after the next push).
     uint32_t (*take)(void *queue, uint64_t now_ns, struct request **batch, struct dropped *dropped,
                      uint64_t *deadline_ns);
@@ -40,6 +44,9 @@ struct policy {
     void (*size)(const void *queue, uint64_t *requests, uint64_t *rows);
     bool timed; // take wants to know the time
 };
+
+// Where in `list`, which is in order of arrival, one that arrived at `queue_ns` goes: before the node returned.
+struct list_node *request_after(struct list_node *list, uint64_t queue_ns);
 
 // A queue and its table.
 struct policy_queue {

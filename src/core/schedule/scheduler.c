@@ -656,6 +656,21 @@ struct nrd_status *scheduler_enqueue(struct model *model, struct request *reques
     return NULL;
 }
 
+bool scheduler_give_back(struct scheduler *scheduler, struct request *request)
+{
+    struct seat *seat = NULL;
+    request->state = REQUEST_STATE_PENDING;
+    pthread_mutex_lock(&scheduler->mutex);
+    bool taken = !none_serves(scheduler) &&
+                 scheduler->queue.policy->give_back(scheduler->queue.queue, request);
+    if (taken) {
+        seat = choose(scheduler, PUSH_READY);
+    }
+    pthread_mutex_unlock(&scheduler->mutex);
+    wake(scheduler, seat);
+    return taken;
+}
+
 // The seat is to park: it may be woken from now on.
 static void become_idle(struct scheduler *scheduler, struct seat *seat, uint64_t *deadline_ns)
 {
@@ -695,7 +710,9 @@ uint32_t scheduler_take(struct scheduler *scheduler, struct seat *seat, struct r
         count = queue->policy->take(queue->queue, now, batch, &dropped, deadline_ns);
     }
     for (uint32_t i = 0; i < count && scheduler->ordered; i++) {
-        ordering_enter(&scheduler->ordering, batch[i]->factory);
+        if (batch[i]->factory->ordering == NULL) { // one that was given back has its place
+            ordering_enter(&scheduler->ordering, batch[i]->factory);
+        }
     }
     struct seat *next = NULL;
     if (count == 0 && serves) {

@@ -44,6 +44,9 @@ void scheduler_destroy(struct scheduler *scheduler);
 // Queues the request of this model; on success the scheduler owns it. Errors: stopped (above); UNAVAILABLE "Exceeds
 // maximum queue size", counted as REJECTED. Thread: any; the mutex is held for a few instructions.
 NRD_MUST_USE struct nrd_status *scheduler_enqueue(struct model *model, struct request *request);
+// Takes a request back that an executor took and that nobody has answered, to where its arrival puts it; also while the scheduler
+// is stopped. False when no device is in service (or memory is out): it is still the caller's. Thread: any.
+bool scheduler_give_back(struct scheduler *scheduler, struct request *request);
 // How many are queued and not yet executing. Thread: any.
 uint64_t scheduler_pending(struct scheduler *scheduler);
 // The number of priority levels and the level of a request that asks for none (both 0 without priorities).

@@ -308,6 +308,35 @@ static void cancelled_requests_are_dropped(void **state)
     batcher_fini(&b.batcher);
 }
 
+static void given_back_requests_go_where_their_arrival_puts_them(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct request *r[5];
+    bench_init(&b, 2, NULL, 0, 0);
+    b.batcher.levels[0].policy.max_queue_size = 2;
+    r[0] = add(&b, 1, 4, 0, 1);
+    r[1] = add(&b, 1, 4, 0, 2);
+    assert_int_equal(take(&b, 10), 2);
+    r[2] = add(&b, 1, 4, 0, 3);
+    assert_int_equal(take(&b, 10), 1);
+    r[3] = add(&b, 1, 4, 0, 4);
+    r[4] = add(&b, 1, 4, 0, 5);
+    assert_null(add(&b, 1, 4, 0, 6)); // full, but not for those that were in it
+    assert_true(batcher_give_back(&b.batcher, r[2]));
+    assert_true(batcher_give_back(&b.batcher, r[0]));
+    assert_true(batcher_give_back(&b.batcher, r[1]));
+    assert_int_equal(b.batcher.row_count, 5);
+    for (int i = 0; i < 5; i++) {
+        if (i % 2 == 0) {
+            assert_int_equal(take(&b, 10), i == 4 ? 1 : 2);
+        }
+        assert_ptr_equal(b.batch[i % 2], r[i]);
+    }
+    assert_int_equal(b.batcher.row_count, 0);
+    batcher_fini(&b.batcher);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -326,6 +355,7 @@ int main(void)
         cmocka_unit_test(timeout_of_a_request_only_shortens),
         cmocka_unit_test(waiting_ends_with_the_closest_timeout),
         cmocka_unit_test(cancelled_requests_are_dropped),
+        cmocka_unit_test(given_back_requests_go_where_their_arrival_puts_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
