@@ -2,11 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # Makes a folder by which Nereid runs on a GPU machine that has no network and no development packages.
 #
-#   tools/gpu_bundle.sh OUT [--build DIR] [--headers DIR] [--extra FILE]...
+#   tools/gpu_bundle.sh OUT [--build DIR] [--extra FILE]...
 #     OUT        made anew: nereid.tar.xz (stripped programs, libraries and backends, what they need of this system, objects and
 #                headers for the backends that are compiled there, bench/gpu) and setup_there.sh
 #     --build    the build folder to take from (build)
-#     --headers  TensorRT's headers, where its backend was not built here; compiled there if its library is there
 #     --extra    a file or folder for the unpacked tree, under extra/
 #
 # There, in a shell:  . OUT/setup_there.sh && nereid version
@@ -14,13 +13,12 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-build=build headers= extras=()
-out=${1:?usage: tools/gpu_bundle.sh OUT [--build DIR] [--headers DIR] [--extra FILE]...}
+build=build extras=()
+out=${1:?usage: tools/gpu_bundle.sh OUT [--build DIR] [--extra FILE]...}
 shift
 while [ $# -gt 0 ]; do
   case $1 in
     --build) build=$2 ;;
-    --headers) headers=$2 ;;
     --extra) extras+=("$2") ;;
     *) echo "gpu_bundle: unknown option $1" >&2; exit 2 ;;
   esac
@@ -35,32 +33,24 @@ tree=$stage/nereid
 # ---- programs and libraries -----------------------------------------------------------------------------------------
 python3 tests/gpu/bundle.py "$build" "$tree" >&2
 mkdir -p "$tree"/{bench,link,source,tests}
-for program in load client graph_hop graph_infer core_path; do
+for program in load client graph_hop graph_infer core_path trt_bare; do
   [ ! -x "$build/bench/$program" ] || strip -o "$tree/bench/$program" "$build/bench/$program"
 done
 
 # ---- what is compiled there -----------------------------------------------------------------------------------------
-# C++ files see a framework's headers; all else of such a backend travels as objects.
-for name in pytorch tensorrt; do
-  [ -d "backends/$name" ] || continue
-  mkdir -p "$tree/link/$name"
-  for file in backends/"$name"/*.c; do
-    object=$build/obj/${file%.c}.o
-    if [ ! -e "$object" ]; then # its framework is not here, so make had no use for it
-      object=$stage/$name-$(basename "${file%.c}").o
-      "${CC:-gcc}" -D_GNU_SOURCE -DNEREID_VERSION='"bundle"' -Isrc -Iinclude -I. -isystem "$build/gen" -std=gnu17 -O2 -g -fPIC \
-        -fvisibility=hidden -fno-math-errno -pthread ${headers:+-isystem "$headers"} -c "$file" -o "$object"
-    fi
-    cp "$object" "$tree/link/$name/"
-  done
+# torch_shim.cc sees PyTorch's headers; all else of its backend travels as objects.
+mkdir -p "$tree/link/pytorch"
+for file in backends/pytorch/*.c; do
+  object=$build/obj/${file%.c}.o
+  [ -e "$object" ] || make -s B="$build" "$object" >&2 # without a PyTorch here, make had no use for it
+  cp "$object" "$tree/link/pytorch/"
 done
 mkdir -p "$tree/link/common"
 for file in backends/common/*.c; do cp "$build/obj/${file%.c}.o" "$tree/link/common/"; done
 cp "$build"/a/lib{gpu,tensor,base}.a "$tree/link/"
 find "$tree/link" -type f -exec strip --strip-debug {} +
 cp --parents -r include backends/common/backend.map "$tree/source/"
-find src backends -name '*.h' -o -path 'backends/*' -name '*.cc' | xargs cp --parents -t "$tree/source/"
-[ -z "$headers" ] || { mkdir -p "$tree/source/tensorrt" && cp -r "$headers"/. "$tree/source/tensorrt/"; }
+find src backends \( -name '*.h' -o -path 'backends/pytorch/*.cc' \) -exec cp --parents -t "$tree/source/" {} +
 
 # ---- checks ---------------------------------------------------------------------------------------------------------
 cp -r bench/gpu "$tree/bench/"

@@ -41,7 +41,7 @@ nrd_join() { # NAME FOLDER
   done
   [ -e "/tmp/pieces/count.$name" ] || return 0
   [ "$(cat "$folder/joined" 2>/dev/null)" = "$(cat "/tmp/pieces/sha.$name")" ] && return 0
-  count=$(ls /tmp/pieces/part."$name".* | wc -l)
+  count=$(find /tmp/pieces -name "part.$name.*" | wc -l)
   if [ "$count" != "$(cat "/tmp/pieces/count.$name")" ]; then
     echo "setup: $name: $count of $(cat "/tmp/pieces/count.$name") pieces so far"
     return 0
@@ -56,7 +56,21 @@ nrd_join() { # NAME FOLDER
     rm -f /tmp/pieces/part."$name".*
 }
 
-# C++ against a framework's headers, the rest from objects. NAME, then flags for the compiler, "--", flags for the linker.
+# TensorRT's parser links its plugins, and those of release 8 the cuBLAS and cuDNN of CUDA 11, which newer machines lack. Plans that were
+# built without these tactic sources never call them, so that libraries whose every function fails do.
+nrd_stand_in() { # FOLDER
+  local folder=$1 name
+  for name in $(cd "$folder" && LD_LIBRARY_PATH=. ldd ./lib*.so* 2>/dev/null | awk '/libcu.* => not found/ {print $1}' | sort -u); do
+    nm -D --undefined-only "$folder"/lib*.so* 2>/dev/null | sed -n "s/^ *U \\([^@]*\\)@$name\$/\\1/p" | sort -u |
+      sed 's/.*/int &(void); int &(void) { return 1; }/' >"$folder/stand_in.c"
+    echo "$name { global: *; };" >"$folder/stand_in.map"
+    gcc -shared -fPIC -Wl,-soname,"$name" -Wl,--version-script="$folder/stand_in.map" -o "$folder/$name" "$folder/stand_in.c" &&
+      echo "setup: $name is not here: one that refuses stands in for it"
+  done
+  rm -f "$folder"/stand_in.*
+}
+
+# C++ against a framework's headers, the rest from objects: NAME, flags for the compiler, "--", flags for the linker.
 nrd_compile() {
   local name=$1 objects=() file sum to=$NEREID/compiled/$1
   local compile=() link=() after=
@@ -84,18 +98,19 @@ nrd_setup() {
   nrd_unpack || { echo "setup: cannot unpack" >&2; return 1; }
   nrd_join ort "$ORT_DIR"
   nrd_join trt "$TRT_DIR"
-  local torch site paths=$NEREID/lib/missing folder ort= file
+  local torch site cuda_libraries=() paths=$NEREID/lib/missing folder ort='' file
   torch=$(python3 -c 'import importlib.util as u; s = u.find_spec("torch"); print(s.submodule_search_locations[0] if s else "")' 2>/dev/null)
   site=${torch:+$(dirname "$torch")}
 
   if [ -n "$torch" ] && [ -e "$torch/include/torch/script.h" ]; then
     local cuda=()
     for folder in "$site"/nvidia/*/include /usr/local/cuda/include; do [ -e "$folder/cuda_runtime_api.h" ] && cuda=(-isystem "$folder"); done
+    [ ! -e "$torch/lib/libtorch_cuda.so" ] || cuda_libraries=(-ltorch_cuda -lc10_cuda)
     nrd_compile pytorch -D_GLIBCXX_USE_CXX11_ABI="$(nm -D "$torch/lib/libc10.so" | grep -q cxx11 && echo 1 || echo 0)" \
       -isystem "$torch/include" -isystem "$torch/include/torch/csrc/api/include" "${cuda[@]}" -- \
       -L"$torch/lib" -Wl,--no-as-needed -ltorch -ltorch_cpu -lc10 \
-      $([ -e "$torch/lib/libtorch_cuda.so" ] && echo -ltorch_cuda -lc10_cuda) -Wl,--as-needed -Wl,-rpath,"$torch/lib" &&
-      echo "setup: pytorch against $(cat "$torch/version.py" | sed -n "s/^__version__ = //p")"
+      "${cuda_libraries[@]}" -Wl,--as-needed -Wl,-rpath,"$torch/lib" &&
+      echo "setup: pytorch against $(sed -n "s/^__version__ = //p" "$torch/version.py")"
     paths=$paths:$torch/lib
   fi
   # The CUDA libraries that frameworks want come with PyTorch.
@@ -109,16 +124,13 @@ nrd_setup() {
   fi
   mkdir -p "$NEREID/lib/nereid/onnxruntime"
   for file in ${ort:+"$ort"/libonnxruntime*.so*}; do ln -sf "$file" "$NEREID/lib/nereid/onnxruntime/"; done
-  file=$(ls ${ort:+"$ort"/libonnxruntime.so.*} /dev/null 2>/dev/null | head -1)
-  [ -z "$ort" ] || { ln -sf "$file" "$NEREID/lib/nereid/onnxruntime/libonnxruntime.so.1"; echo "setup: onnxruntime $(basename "$file")"; }
+  [ -z "$ort" ] || { file=$(find "$ort" -name 'libonnxruntime.so.*' | head -1) && ln -sf "$file" "$NEREID/lib/nereid/onnxruntime/libonnxruntime.so.1"; echo "setup: onnxruntime $(basename "$file")"; }
 
   if ls "$TRT_DIR"/libnvinfer.so.* >/dev/null 2>&1; then
     paths=$paths:$TRT_DIR
+    nrd_stand_in "$TRT_DIR"
     mkdir -p "$NEREID/lib/nereid/tensorrt"
     for file in "$TRT_DIR"/lib*.so*; do ln -sf "$file" "$NEREID/lib/nereid/tensorrt/"; done
-    if [ ! -e "$NEREID/lib/nereid/backends/tensorrt/libtriton_tensorrt.so" ] && [ -d "$NEREID/source/tensorrt" ]; then
-      nrd_compile tensorrt -isystem "$NEREID/source/tensorrt" -isystem /usr/local/cuda/include --
-    fi
     echo "setup: tensorrt $(cd "$TRT_DIR" && ls libnvinfer.so.*)"
   fi
   case :$PATH: in *":$NEREID/bin:"*) ;; *) export PATH=$NEREID/bin:$PATH ;; esac
