@@ -73,16 +73,6 @@ static TRITONSERVER_Error *stream_of(struct gpu_io *io, int gpu, struct gpu_stre
     return NULL;
 }
 
-static TRITONSERVER_Error *find_manager(TRITONBACKEND_ModelInstance *instance,
-                                        TRITONBACKEND_MemoryManager **manager)
-{
-    TRITONBACKEND_Model *model = NULL;
-    TRITONBACKEND_Backend *backend = NULL;
-    BACKEND_TRY(TRITONBACKEND_ModelInstanceModel(instance, &model));
-    BACKEND_TRY(TRITONBACKEND_ModelBackend(model, &backend));
-    return TRITONBACKEND_BackendMemoryManager(backend, manager);
-}
-
 static TRITONSERVER_Error *open_device(struct gpu_io *io)
 {
     struct gpu_stream *stream = NULL;
@@ -94,12 +84,22 @@ static TRITONSERVER_Error *open_device(struct gpu_io *io)
 TRITONSERVER_Error *gpu_io_create(TRITONBACKEND_ModelInstance *instance, int device_id,
                                   struct gpu_io **io)
 {
+    TRITONBACKEND_Model *model = NULL;
+    BACKEND_TRY(TRITONBACKEND_ModelInstanceModel(instance, &model));
+    return gpu_io_create_for_model(model, device_id, io);
+}
+
+TRITONSERVER_Error *gpu_io_create_for_model(TRITONBACKEND_Model *model, int device_id,
+                                            struct gpu_io **io)
+{
+    TRITONBACKEND_Backend *backend = NULL;
+    BACKEND_TRY(TRITONBACKEND_ModelBackend(model, &backend));
     struct gpu_io *made = mem_calloc(1, sizeof(*made));
     if (made == NULL) {
         return backend_no_memory();
     }
     made->device_id = device_id;
-    TRITONSERVER_Error *error = find_manager(instance, &made->manager);
+    TRITONSERVER_Error *error = TRITONBACKEND_BackendMemoryManager(backend, &made->manager);
     if (error == NULL) {
         error = backend_error(gpu_system_open(&made->system));
     }
@@ -137,7 +137,7 @@ void gpu_io_destroy(struct gpu_io *io)
         return;
     }
     int count = io->streams == NULL ? 0 : gpu_system_count(io->system);
-    if (io->busy != NULL) {
+    if (count > 0 && io->busy != NULL) {
         backend_log_error(gpu_io_wait(io), "failed to wait for a stream");
     }
     for (int i = 0; i < count; i++) {
@@ -187,8 +187,7 @@ TRITONSERVER_Error *gpu_scratch_reserve(struct gpu_io *io, struct gpu_scratch *s
     if (size > scratch->capacity || scratch->ptr == NULL) {
         size_t room = size == 0 ? 1 : size;
         if (scratch->ptr != NULL) {
-            io->busy[io->device_id] = true; // a framework may have queued work that we do not see
-            BACKEND_TRY(gpu_io_wait(io));
+            BACKEND_TRY(gpu_io_wait_all(io));
         }
         gpu_scratch_fini(io, scratch);
         BACKEND_TRY(TRITONBACKEND_MemoryManagerAllocate(
@@ -442,6 +441,14 @@ TRITONSERVER_Error *gpu_io_wait(struct gpu_io *io)
     return error;
 }
 
+TRITONSERVER_Error *gpu_io_wait_all(struct gpu_io *io)
+{
+    if (io->device_id != GPU_IO_HOST) {
+        io->busy[io->device_id] = true; // what a framework has queued is not seen here
+    }
+    return gpu_io_wait(io);
+}
+
 // Queues what goes up; what comes down has arrived only after the wait.
 static TRITONSERVER_Error *send_up(struct gpu_io *io)
 {
@@ -458,10 +465,7 @@ static TRITONSERVER_Error *send_up(struct gpu_io *io)
 TRITONSERVER_Error *gpu_io_end(struct gpu_io *io)
 {
     TRITONSERVER_Error *error = send_up(io);
-    if (io->device_id != GPU_IO_HOST) {
-        io->busy[io->device_id] = true; // the framework has queued, too
-    }
-    TRITONSERVER_Error *waited = gpu_io_wait(io);
+    TRITONSERVER_Error *waited = gpu_io_wait_all(io);
     if (error == NULL) {
         error = waited;
     } else {
@@ -487,8 +491,5 @@ void gpu_io_cancel(struct gpu_io *io, uint32_t tag)
         }
     }
     io->later_count = kept;
-    if (io->device_id != GPU_IO_HOST) {
-        io->busy[io->device_id] = true;
-    }
-    backend_log_error(gpu_io_wait(io), "failed to wait for the copies of a failed request");
+    backend_log_error(gpu_io_wait_all(io), "failed to wait for the copies of a failed request");
 }

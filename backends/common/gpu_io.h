@@ -24,6 +24,9 @@ struct gpu_io;
 // for a GPU that there is not. Borrows `instance`. Returns owned.
 NRD_MUST_USE TRITONSERVER_Error *gpu_io_create(TRITONBACKEND_ModelInstance *instance, int device_id,
                                                struct gpu_io **io);
+// The same before there is an instance.
+NRD_MUST_USE TRITONSERVER_Error *gpu_io_create_for_model(TRITONBACKEND_Model *model, int device_id,
+                                                         struct gpu_io **io);
 // Waits for what is queued. All memory must have been given back. NULL is fine.
 void gpu_io_destroy(struct gpu_io *io);
 
@@ -66,8 +69,10 @@ NRD_MUST_USE TRITONSERVER_Error *gpu_io_read(struct gpu_io *io, void *to, struct
 NRD_MUST_USE TRITONSERVER_Error *gpu_io_stand_in(struct gpu_io *io, struct gpu_place to,
                                                  size_t size, uint32_t tag, void **stand_in);
 
-// Waits until all that is queued is done.
+// Waits until the copies are done that were queued here; gpu_io_wait_all() for all that is in the
+// instance's stream, a framework's work too.
 NRD_MUST_USE TRITONSERVER_Error *gpu_io_wait(struct gpu_io *io);
+NRD_MUST_USE TRITONSERVER_Error *gpu_io_wait_all(struct gpu_io *io);
 // The end of a batch: does what was put off, and waits. Afterwards nothing of the batch is used.
 NRD_MUST_USE TRITONSERVER_Error *gpu_io_end(struct gpu_io *io);
 // Nothing is written any more to what was given with `tag` (GPU_IO_ALL: to anything).

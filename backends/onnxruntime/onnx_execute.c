@@ -14,7 +14,7 @@
 // ---- instances ----
 
 TRITONSERVER_Error *onnx_instance_create(struct onnx_model *model,
-                                         TRITONBACKEND_ModelInstance *handle,
+                                         TRITONBACKEND_ModelInstance *handle, int device,
                                          struct onnx_instance **instance)
 {
     struct onnx_instance *s = mem_calloc(1, sizeof(*s));
@@ -34,6 +34,14 @@ TRITONSERVER_Error *onnx_instance_create(struct onnx_model *model,
         s->outputs == NULL || s->output_names == NULL || s->output_values == NULL) {
         onnx_instance_destroy(s);
         return backend_no_memory();
+    }
+    TRITONSERVER_Error *error = onnx_session_acquire(model, device, &s->session);
+    if (error == NULL && device != GPU_IO_HOST) {
+        error = onnx_gpu_create(s);
+    }
+    if (error != NULL) {
+        onnx_instance_destroy(s);
+        return error;
     }
     *instance = s;
     return NULL;
@@ -55,8 +63,16 @@ void onnx_instance_destroy(struct onnx_instance *instance)
     mem_free(instance->output_values);
     scratch_fini(&instance->text);
     scratch_fini(&instance->offsets);
+    onnx_gpu_destroy(instance);
     batch_fini(&instance->batch);
+    onnx_session_release(instance->model, instance->session);
     mem_free(instance);
+}
+
+TRITONSERVER_Error *onnx_instance_ready(const struct onnx_instance *instance)
+{
+    const struct gpu_io *io = instance->session->io;
+    return io == NULL ? NULL : backend_error(gpu_device_health(gpu_io_device(io)));
 }
 
 static void release_values(struct onnx_instance *s)
@@ -109,16 +125,16 @@ static size_t needed_alignment(TRITONSERVER_DataType dtype)
     return size == 0 ? 1 : size;
 }
 
-// The shape of an input for the whole batch.
-static TRITONSERVER_Error *batch_shape(struct onnx_instance *s, const struct batch_input *first,
-                                       const struct onnx_tensor *tensor, bool ragged, int64_t *dims,
-                                       uint32_t *dim_count)
+TRITONSERVER_Error *onnx_batch_shape(struct onnx_instance *s, const struct batch_input *first,
+                                     const struct onnx_tensor *tensor, int64_t *dims,
+                                     uint32_t *dim_count)
 {
     if (tensor->dim_count == 0) {
         *dim_count = 0;
         return NULL;
     }
-    if (ragged) {
+    const struct model_tensor *config = find_config(s->model, first->name);
+    if (config != NULL && config->ragged) {
         *dim_count = 1;
         return ragged_elements(&s->batch, first->name, &dims[0]);
     }
@@ -134,22 +150,27 @@ static TRITONSERVER_Error *batch_shape(struct onnx_instance *s, const struct bat
     return NULL;
 }
 
-static TRITONSERVER_Error *gather_input(struct onnx_instance *s, const struct batch_input *first)
+TRITONSERVER_Error *onnx_add_input(struct onnx_instance *s, const char *name,
+                                   const struct onnx_tensor *tensor, uint32_t *slot)
 {
-    struct onnx_model *m = s->model;
-    const struct onnx_tensor *tensor = onnx_find_input(m, first->name);
     if (tensor == NULL || s->input_count >= s->input_max) {
         return backend_error_new(TRITONSERVER_ERROR_INTERNAL,
-                                 "Failed to retrieve the ONNX input tensor info from '%s'.",
-                                 first->name);
+                                 "Failed to retrieve the ONNX input tensor info from '%s'.", name);
     }
-    const struct model_tensor *config = find_config(m, first->name);
+    *slot = s->input_count++;
+    s->input_names[*slot] = tensor->name;
+    s->input_values[*slot] = NULL;
+    return NULL;
+}
+
+TRITONSERVER_Error *onnx_gather_input(struct onnx_instance *s, const struct batch_input *first)
+{
+    const struct onnx_tensor *tensor = onnx_find_input(s->model, first->name);
     int64_t dims[ONNX_DIMS_MAX];
     uint32_t dim_count = 0;
-    BACKEND_TRY(batch_shape(s, first, tensor, config != NULL && config->ragged, dims, &dim_count));
-    uint32_t slot = s->input_count++;
-    s->input_names[slot] = tensor->name;
-    s->input_values[slot] = NULL;
+    uint32_t slot = 0;
+    BACKEND_TRY(onnx_add_input(s, first->name, tensor, &slot));
+    BACKEND_TRY(onnx_batch_shape(s, first, tensor, dims, &dim_count));
     if (first->dtype == TRITONSERVER_TYPE_BYTES) {
         return onnx_gather_strings(s, first->name, dims, dim_count, &s->inputs[slot],
                                    &s->input_values[slot]);
@@ -160,7 +181,7 @@ static TRITONSERVER_Error *gather_input(struct onnx_instance *s, const struct ba
     return onnx_wrap(s, data, size, dims, dim_count, tensor->element, &s->input_values[slot]);
 }
 
-static TRITONSERVER_Error *gather_inputs(struct onnx_instance *s)
+static TRITONSERVER_Error *check_rows(const struct onnx_instance *s)
 {
     const struct model_config *config = &s->model->config;
     if (s->batch.rows != 1 && s->batch.rows > config->max_batch_size) {
@@ -168,13 +189,18 @@ static TRITONSERVER_Error *gather_inputs(struct onnx_instance *s)
             TRITONSERVER_ERROR_INTERNAL, "batch size %llu for '%s', max allowed is %u",
             (unsigned long long)s->batch.rows, config->name, config->max_batch_size);
     }
+    return NULL;
+}
+
+static TRITONSERVER_Error *gather_inputs(struct onnx_instance *s)
+{
     // The requests of a batch bring the same inputs; the first one speaks for all.
     uint32_t count = 0;
     BACKEND_TRY(TRITONBACKEND_RequestInputCount(s->batch.items[0].request, &count));
     for (uint32_t i = 0; i < count; i++) {
         struct batch_input first = {0};
         BACKEND_TRY(batch_input_at(&s->batch, 0, i, &first));
-        BACKEND_TRY(gather_input(s, &first));
+        BACKEND_TRY(onnx_gather_input(s, &first));
     }
     for (uint32_t i = 0; i < s->model->ragged_count; i++) {
         BACKEND_TRY(onnx_gather_ragged(s, &s->model->ragged[i]));
@@ -184,11 +210,12 @@ static TRITONSERVER_Error *gather_inputs(struct onnx_instance *s)
 
 // ---- outputs ----
 
-// The shape of an output if it is known before the run.
-static bool shape_known(const struct onnx_instance *s, const struct onnx_tensor *t, int64_t *dims)
+bool onnx_shape_known(const struct onnx_instance *s, const struct onnx_tensor *t, int64_t *dims,
+                      uint64_t *size)
 {
     bool batching = s->model->config.max_batch_size > 0;
-    if (t->dim_count > ONNX_DIMS_MAX) {
+    int64_t elements = 0;
+    if (t->dim_count > ONNX_DIMS_MAX || t->element == ORT_ELEMENT_STRING) {
         return false;
     }
     for (uint32_t i = 0; i < t->dim_count; i++) {
@@ -197,7 +224,25 @@ static bool shape_known(const struct onnx_instance *s, const struct onnx_tensor 
             return false;
         }
     }
-    return true;
+    return model_shape_elements(dims, t->dim_count, &elements) && elements > 0 &&
+           !__builtin_mul_overflow((uint64_t)elements,
+                                   (uint64_t)TRITONSERVER_DataTypeByteSize(t->dtype), size);
+}
+
+TRITONSERVER_Error *onnx_shown_shape(const struct onnx_output *output, int64_t *dims,
+                                     uint32_t *dim_count)
+{
+    struct model_shape shape = model_tensor_shape(output->config);
+    if (*dim_count != 0) {
+        return NULL;
+    }
+    if (shape.count > ONNX_DIMS_MAX) {
+        return backend_error_new(TRITONSERVER_ERROR_UNSUPPORTED, "output '%s' has %u dimensions",
+                                 output->tensor->name, shape.count);
+    }
+    memcpy(dims, shape.dims, shape.count * sizeof(*dims));
+    *dim_count = shape.count;
+    return NULL;
 }
 
 // Lets the run write an output into the response itself. Leaves `out->direct` false where that
@@ -207,19 +252,15 @@ static TRITONSERVER_Error *try_direct(struct onnx_instance *s, struct output_slo
 {
     const struct onnx_tensor *t = out->output->tensor;
     int64_t dims[ONNX_DIMS_MAX];
-    int64_t elements = 0;
+    int64_t shown[ONNX_DIMS_MAX];
+    uint32_t shown_count = t->dim_count;
     uint64_t size = 0;
-    if (s->batch.count != 1 || t->element == ORT_ELEMENT_STRING ||
-        out->output->scatter_source != NULL || !shape_known(s, t, dims) ||
-        !model_shape_elements(dims, t->dim_count, &elements) || elements == 0 ||
-        __builtin_mul_overflow((uint64_t)elements,
-                               (uint64_t)TRITONSERVER_DataTypeByteSize(t->dtype), &size)) {
+    if (s->batch.count != 1 || out->output->scatter_source != NULL ||
+        !onnx_shape_known(s, t, dims, &size)) {
         return NULL;
     }
-    // A scalar of the model has the shape that the configuration gives it.
-    struct model_shape scalar = model_tensor_shape(out->output->config);
-    const int64_t *shown = t->dim_count == 0 ? scalar.dims : dims;
-    uint32_t shown_count = t->dim_count == 0 ? scalar.count : t->dim_count;
+    memcpy(shown, dims, t->dim_count * sizeof(*dims));
+    BACKEND_TRY(onnx_shown_shape(out->output, shown, &shown_count));
     BACKEND_TRY(
         batch_output(&s->batch, 0, t->name, t->dtype, shown, shown_count, size, &out->data));
     out->size = size;
@@ -273,23 +314,22 @@ static TRITONSERVER_Error *read_shape(struct onnx_instance *s, const struct ort_
     return NULL;
 }
 
-static TRITONSERVER_Error *hand_out(struct onnx_instance *s, const struct output_slot *out,
-                                    struct ort_value *value)
+TRITONSERVER_Error *onnx_value_shape(struct onnx_instance *s, const struct onnx_output *output,
+                                     const struct ort_value *value, int64_t *dims,
+                                     uint32_t *dim_count)
+{
+    BACKEND_TRY(read_shape(s, value, dims, dim_count));
+    return onnx_shown_shape(output, dims, dim_count);
+}
+
+TRITONSERVER_Error *onnx_hand_out(struct onnx_instance *s, const struct output_slot *out,
+                                  struct ort_value *value)
 {
     const struct onnx_tensor *t = out->output->tensor;
     int64_t dims[ONNX_DIMS_MAX];
     uint32_t dim_count = 0;
-    BACKEND_TRY(read_shape(s, value, dims, &dim_count));
     bool batching = s->model->config.max_batch_size > 0;
-    if (dim_count == 0) {
-        struct model_shape shape = model_tensor_shape(out->output->config);
-        if (shape.count > ONNX_DIMS_MAX) {
-            return backend_error_new(TRITONSERVER_ERROR_UNSUPPORTED,
-                                     "output '%s' has %u dimensions", t->name, shape.count);
-        }
-        memcpy(dims, shape.dims, shape.count * sizeof(*dims));
-        dim_count = shape.count;
-    }
+    BACKEND_TRY(onnx_value_shape(s, out->output, value, dims, &dim_count));
     if (t->element == ORT_ELEMENT_STRING) {
         return onnx_scatter_strings(s, t->name, value, dims, dim_count, batching);
     }
@@ -336,8 +376,8 @@ static TRITONSERVER_Error *run(struct onnx_instance *s)
     }
     struct onnx_model *m = s->model;
     struct ort_status *status =
-        m->library->fn.run(m->session, m->run_options, s->input_names, list, s->input_count,
-                           s->output_names, s->output_count, s->output_values);
+        m->library->fn.run(s->session->handle, s->session->run_options, s->input_names, list,
+                           s->input_count, s->output_names, s->output_count, s->output_values);
     if (list != inputs) {
         mem_free(list);
     }
@@ -346,6 +386,10 @@ static TRITONSERVER_Error *run(struct onnx_instance *s)
 
 static TRITONSERVER_Error *work(struct onnx_instance *s)
 {
+    BACKEND_TRY(check_rows(s));
+    if (s->gpu != NULL) {
+        return onnx_gpu_work(s);
+    }
     BACKEND_TRY(gather_inputs(s));
     if (s->batch.alive == 0) {
         return NULL;
@@ -358,7 +402,7 @@ static TRITONSERVER_Error *work(struct onnx_instance *s)
     batch_compute_end(&s->batch);
     for (uint32_t i = 0; i < s->output_count; i++) {
         if (!s->outputs[i].bound) {
-            BACKEND_TRY(hand_out(s, &s->outputs[i], s->output_values[i]));
+            BACKEND_TRY(onnx_hand_out(s, &s->outputs[i], s->output_values[i]));
         }
     }
     return NULL;

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// A model of this backend: one session, shared by all instances, and what is known of its tensors.
+// A model of this backend: its sessions and what is known of its tensors.
 //
-// One session is enough: ONNX Runtime lets any number of threads run it at once, each run has its
-// own values, and the weights and the thread pool exist once instead of once an instance
-// (docs/decisions/0004-onnxruntime-one-session.md).
-//
-//   onnx_model.c     finds the file, makes the session, reads its tensors
-//   onnx_complete.c  fills in a configuration that leaves tensors or the batch limit open
-//   onnx_check.c     compares the configuration with the model
-//   onnx_execute.c   runs a batch
+//   onnx_model.c        finds the file, opens the first session, reads its tensors
+//   onnx_session.c      options of sessions, on the CPU and on GPUs
+//   onnx_gpu_options.c  those of the providers of GPUs, out of the configuration
+//   onnx_complete.c     fills in a configuration that leaves tensors or the batch limit open
+//   onnx_check.c        compares the configuration with the model
+//   onnx_execute.c      runs a batch on the CPU, onnx_gpu.c on a GPU, onnx_values.c strings
 #ifndef NEREID_BACKENDS_ONNXRUNTIME_ONNX_MODEL_H
 #define NEREID_BACKENDS_ONNXRUNTIME_ONNX_MODEL_H
 
@@ -36,14 +34,18 @@ struct onnx_output {
     const char *scatter_source; // batch_output: the input whose shape divides it; else NULL
 };
 
+struct onnx_session;
+
 struct onnx_model {
     struct ort_library *library;
     int default_max_batch_size;
     struct model_config config;
     char *path; // of the file
-    struct ort_session *session;
-    struct ort_run_options *run_options; // NULL when there is nothing to say
-    struct arena arena;                  // owns what follows
+    TRITONBACKEND_Model *handle;
+    pthread_mutex_t mutex;       // what follows
+    struct onnx_session *first;  // that the model was read from; NULL once an instance has taken it
+    struct onnx_session *shared; // of all instances on the CPU; NULL until there is one
+    struct arena arena;          // owns what follows
     struct onnx_tensors inputs;
     struct onnx_tensors outputs;
     struct onnx_tensors initializers; // that a request may override: the optional inputs
@@ -59,6 +61,12 @@ NRD_MUST_USE TRITONSERVER_Error *onnx_model_create(TRITONBACKEND_Model *handle,
                                                    int default_max_batch_size,
                                                    struct onnx_model **model);
 void onnx_model_destroy(struct onnx_model *model);
+
+// The session of an instance on a GPU, or on the CPU (GPU_IO_HOST). Returns owned
+// (onnx_session_release). Thread: any.
+NRD_MUST_USE TRITONSERVER_Error *onnx_session_acquire(struct onnx_model *m, int device,
+                                                      struct onnx_session **session);
+void onnx_session_release(struct onnx_model *m, struct onnx_session *session);
 
 // Completes the configuration and hands it to the host. `*changed` tells whether it must be read
 // anew.
@@ -78,10 +86,13 @@ int onnx_from_triton(TRITONSERVER_DataType dtype);
 
 // An instance: a batch and the memory that its executions use again and again.
 struct onnx_instance;
+// `device`: a GPU, or GPU_IO_HOST.
 NRD_MUST_USE TRITONSERVER_Error *onnx_instance_create(struct onnx_model *model,
                                                       TRITONBACKEND_ModelInstance *handle,
-                                                      struct onnx_instance **instance);
+                                                      int device, struct onnx_instance **instance);
 void onnx_instance_destroy(struct onnx_instance *instance);
+// The reason for which its GPU is lost; NULL while it is not. Thread: any.
+NRD_MUST_USE TRITONSERVER_Error *onnx_instance_ready(const struct onnx_instance *instance);
 // TRITONBACKEND_ModelInstanceExecute. Thread: owner.
 NRD_MUST_USE TRITONSERVER_Error *onnx_execute(struct onnx_instance *s,
                                               TRITONBACKEND_Request **requests, uint32_t count);

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// onnxruntime: serves ONNX models on ONNX Runtime, on the CPU. The entry points; what they do is in
-// onnx_model.h.
+// onnxruntime: serves ONNX models on ONNX Runtime, on the CPU and on GPUs. The entry points; what they
+// do is in onnx_model.h.
 //
 // A model is <model>/<version>/model.onnx (or default_model_filename), a file or a directory that
 // holds model.onnx. Parameters of the model, as Triton's own backend takes them:
 //   intra_op_thread_count, inter_op_thread_count, execution_mode (0 sequential, 1 parallel)
 //   enable_mem_arena, enable_mem_pattern, memory.enable_memory_arena_shrinkage
 //   session.*, optimization.*, ep.*   passed to ONNX Runtime under their names
+//   cudnn_conv_algo_search, gpu_mem_limit, arena_extend_strategy, do_copy_in_default_stream
+// and the execution accelerators of onnx_gpu_options.h.
 // Settings of the command line: library-path, default-max-batch-size, enable-global-threadpool with
 // intra_op_thread_count and inter_op_thread_count.
 #include "backends/onnxruntime/onnx_model.h"
 #include "base/mem.h"
 #include "nereid/ext/core.h"
-
-NEREID_BACKEND_CPU_ONLY;
 
 struct onnx_backend {
     struct ort_library library;
@@ -58,11 +58,27 @@ TRITONSERVER_Error *TRITONBACKEND_Finalize(TRITONBACKEND_Backend *backend)
 TRITONSERVER_Error *TRITONBACKEND_GetBackendAttribute(TRITONBACKEND_Backend *backend,
                                                       TRITONBACKEND_BackendAttribute *attributes)
 {
-    (void)backend;
-    // Where there are GPUs, a model that names no instance group would be given to them.
-    BACKEND_TRY(TRITONBACKEND_BackendAttributeAddPreferredInstanceGroup(
-        attributes, TRITONSERVER_INSTANCEGROUPKIND_CPU, 0, NULL, 0));
+    void *state = NULL;
+    BACKEND_TRY(TRITONBACKEND_BackendState(backend, &state));
+    const struct onnx_backend *b = state;
+    if (b != NULL && !b->library.has_cuda) {
+        // Where there are GPUs, a model that names no instance group would be given to them.
+        BACKEND_TRY(TRITONBACKEND_BackendAttributeAddPreferredInstanceGroup(
+            attributes, TRITONSERVER_INSTANCEGROUPKIND_CPU, 0, NULL, 0));
+    }
     return TRITONBACKEND_BackendAttributeSetParallelModelInstanceLoading(attributes, true);
+}
+
+const char *nereid_backend_gpu_obstacle(void *backend)
+{
+    void *state = NULL;
+    TRITONSERVER_Error *error = TRITONBACKEND_BackendState(backend, &state);
+    if (error != NULL || state == NULL) {
+        backend_log_error(error, "failed to find the state of the backend");
+        return "the backend is not there";
+    }
+    struct onnx_backend *b = state;
+    return ort_gpu_obstacle(&b->library);
 }
 
 TRITONSERVER_Error *TRITONBACKEND_ModelInitialize(TRITONBACKEND_Model *model)
@@ -94,15 +110,15 @@ TRITONSERVER_Error *TRITONBACKEND_ModelInstanceInitialize(TRITONBACKEND_ModelIns
     TRITONBACKEND_Model *model = NULL;
     void *state = NULL;
     TRITONSERVER_InstanceGroupKind kind = TRITONSERVER_INSTANCEGROUPKIND_CPU;
+    int32_t device = GPU_IO_HOST;
     BACKEND_TRY(TRITONBACKEND_ModelInstanceKind(instance, &kind));
     if (kind == TRITONSERVER_INSTANCEGROUPKIND_GPU) {
-        return backend_error_new(TRITONSERVER_ERROR_UNSUPPORTED,
-                                 "this build of the onnxruntime backend runs on the CPU only");
+        BACKEND_TRY(TRITONBACKEND_ModelInstanceDeviceId(instance, &device));
     }
     BACKEND_TRY(TRITONBACKEND_ModelInstanceModel(instance, &model));
     BACKEND_TRY(TRITONBACKEND_ModelState(model, &state));
     struct onnx_instance *s = NULL;
-    BACKEND_TRY(onnx_instance_create(state, instance, &s));
+    BACKEND_TRY(onnx_instance_create(state, instance, device, &s));
     TRITONSERVER_Error *error = TRITONBACKEND_ModelInstanceSetState(instance, s);
     if (error != NULL) {
         onnx_instance_destroy(s);
@@ -120,8 +136,9 @@ TRITONSERVER_Error *TRITONBACKEND_ModelInstanceFinalize(TRITONBACKEND_ModelInsta
 
 TRITONSERVER_Error *TRITONBACKEND_ModelInstanceReady(TRITONBACKEND_ModelInstance *instance)
 {
-    (void)instance; // a session on the CPU does not get lost
-    return NULL;
+    void *state = NULL;
+    BACKEND_TRY(TRITONBACKEND_ModelInstanceState(instance, &state));
+    return state == NULL ? NULL : onnx_instance_ready(state);
 }
 
 TRITONSERVER_Error *TRITONBACKEND_ModelInstanceExecute(TRITONBACKEND_ModelInstance *instance,

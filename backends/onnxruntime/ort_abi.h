@@ -13,8 +13,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// The table asked for. Libraries from 1.16 on have it; the highest place used below is 252.
+// The table asked for. Libraries from 1.16 on have it; the highest place used below is 263.
 enum { ORT_TABLE_VERSION = 16 };
+// Some functions of a newer one, which the backend can do without.
+enum { ORT_NEWER_TABLE_VERSION = 23 };
 
 struct ort_status;
 struct ort_env;
@@ -27,6 +29,9 @@ struct ort_shape_info; // OrtTensorTypeAndShapeInfo
 struct ort_memory_info;
 struct ort_allocator;
 struct ort_threading_options;
+struct ort_binding;          // OrtIoBinding
+struct ort_cuda_options;     // OrtCUDAProviderOptionsV2
+struct ort_tensorrt_options; // OrtTensorRTProviderOptionsV2
 
 enum ort_log_level { ORT_LOG_VERBOSE, ORT_LOG_INFO, ORT_LOG_WARNING, ORT_LOG_ERROR, ORT_LOG_FATAL };
 enum ort_optimization {
@@ -38,6 +43,7 @@ enum ort_optimization {
 enum ort_execution { ORT_EXECUTION_SEQUENTIAL, ORT_EXECUTION_PARALLEL };
 enum ort_allocator_kind { ORT_ALLOCATOR_DEVICE, ORT_ALLOCATOR_ARENA };
 enum ort_memory_kind { ORT_MEMORY_DEFAULT = 0 };
+enum ort_memory_device { ORT_MEMORY_OF_CPU, ORT_MEMORY_OF_GPU }; // OrtMemoryInfoDeviceType
 enum ort_value_kind {
     ORT_VALUE_UNKNOWN,
     ORT_VALUE_TENSOR,
@@ -109,6 +115,7 @@ typedef void (*ort_log_fn)(void *userp, int level, const char *category, const c
     F(61, struct ort_status *, shape_dim_count, (const struct ort_shape_info *shape, size_t *count)) \
     F(62, struct ort_status *, shape_dims, (const struct ort_shape_info *shape, int64_t *dims, size_t count)) \
     F(65, struct ort_status *, value_shape, (const struct ort_value *value, struct ort_shape_info **shape)) \
+    F(68, struct ort_status *, create_memory_info, (const char *name, int allocator_kind, int device, int memory_kind, struct ort_memory_info **info)) \
     F(69, struct ort_status *, create_cpu_memory_info, (int allocator_kind, int memory_kind, struct ort_memory_info **info)) \
     F(76, struct ort_status *, allocator_free, (struct ort_allocator *allocator, void *ptr)) \
     F(78, struct ort_status *, default_allocator, (struct ort_allocator **allocator)) \
@@ -127,17 +134,42 @@ typedef void (*ort_log_fn)(void *userp, int level, const char *category, const c
     F(125, struct ort_status *, available_providers, (char ***names, int *count)) \
     F(126, struct ort_status *, release_providers, (char **names, int count)) \
     F(130, struct ort_status *, set_session_entry, (struct ort_session_options *options, const char *key, const char *value)) \
+    F(133, struct ort_status *, run_with_binding, (struct ort_session *session, const struct ort_run_options *options, const struct ort_binding *binding)) \
+    F(134, struct ort_status *, create_binding, (struct ort_session *session, struct ort_binding **binding)) \
+    F(135, void, release_binding, (struct ort_binding *binding)) \
+    F(136, struct ort_status *, bind_input, (struct ort_binding *binding, const char *name, const struct ort_value *value)) \
+    F(137, struct ort_status *, bind_output, (struct ort_binding *binding, const char *name, const struct ort_value *value)) \
+    F(138, struct ort_status *, bind_output_to_device, (struct ort_binding *binding, const char *name, const struct ort_memory_info *info)) \
+    F(140, struct ort_status *, bound_values, (const struct ort_binding *binding, struct ort_allocator *allocator, struct ort_value ***values, size_t *count)) \
+    F(141, void, clear_bound_inputs, (struct ort_binding *binding)) \
+    F(142, void, clear_bound_outputs, (struct ort_binding *binding)) \
     F(147, struct ort_status *, set_global_intra_op_threads, (struct ort_threading_options *options, int count)) \
     F(148, struct ort_status *, set_global_inter_op_threads, (struct ort_threading_options *options, int count)) \
     F(151, struct ort_status *, create_env_with_threads, (ort_log_fn log, void *userp, int level, const char *id, const struct ort_threading_options *threads, struct ort_env **env)) \
     F(165, struct ort_status *, set_run_entry, (struct ort_run_options *options, const char *key, const char *value)) \
+    F(170, struct ort_status *, append_tensorrt, (struct ort_session_options *options, const struct ort_tensorrt_options *tensorrt)) \
+    F(171, struct ort_status *, create_tensorrt_options, (struct ort_tensorrt_options **options)) \
+    F(172, struct ort_status *, update_tensorrt_options, (struct ort_tensorrt_options *options, const char *const *keys, const char *const *values, size_t count)) \
+    F(174, void, release_tensorrt_options, (struct ort_tensorrt_options *options)) \
+    F(204, struct ort_status *, append_cuda, (struct ort_session_options *options, const struct ort_cuda_options *cuda)) \
+    F(205, struct ort_status *, create_cuda_options, (struct ort_cuda_options **options)) \
+    F(206, struct ort_status *, update_cuda_options, (struct ort_cuda_options *options, const char *const *keys, const char *const *values, size_t count)) \
+    F(208, void, release_cuda_options, (struct ort_cuda_options *options)) \
     F(216, struct ort_status *, append_provider, (struct ort_session_options *options, const char *name, const char *const *keys, const char *const *values, size_t count)) \
-    F(252, struct ort_status *, string_buffer, (struct ort_value *value, size_t index, size_t size, char **buffer))
+    F(225, void, memory_device, (const struct ort_memory_info *info, int *device)) \
+    F(252, struct ort_status *, string_buffer, (struct ort_value *value, size_t index, size_t size, char **buffer)) \
+    F(261, struct ort_status *, update_tensorrt_value, (struct ort_tensorrt_options *options, const char *key, void *value)) \
+    F(263, struct ort_status *, update_cuda_value, (struct ort_cuda_options *options, const char *key, void *value))
+// Those of the newer table; NULL where the library is older.
+#define ORT_NEWER_FUNCTIONS(F) \
+    F(380, struct ort_status *, input_memory, (const struct ort_session *session, const struct ort_memory_info **infos, size_t count)) \
+    F(381, struct ort_status *, output_memory, (const struct ort_session *session, const struct ort_memory_info **infos, size_t count))
 // clang-format on
 
 #define ORT_MEMBER(place, type, name, args) type(*name) args;
 struct ort_functions {
     ORT_FUNCTIONS(ORT_MEMBER)
+    ORT_NEWER_FUNCTIONS(ORT_MEMBER)
 };
 #undef ORT_MEMBER
 

@@ -76,6 +76,10 @@ static TRITONSERVER_Error *read_table(struct ort_library *library, void *handle)
 #define ORT_READ(place, type, name, args)                                                          \
     memcpy(&library->fn.name, &table[place], sizeof(library->fn.name));
     ORT_FUNCTIONS(ORT_READ)
+    table = base->get_table(ORT_NEWER_TABLE_VERSION);
+    if (table != NULL) {
+        ORT_NEWER_FUNCTIONS(ORT_READ)
+    }
 #undef ORT_READ
     return NULL;
 }
@@ -139,6 +143,8 @@ TRITONSERVER_Error *ort_library_init(struct ort_library *library, TRITONBACKEND_
                                      const struct backend_settings *settings)
 {
     *library = (struct ort_library){0};
+    pthread_mutex_init(&library->mutex, NULL);
+    pthread_rwlock_init(&library->runs, NULL);
     struct str path = STR_INIT;
     void *handle = NULL;
     TRITONSERVER_Error *error = framework_open(&onnxruntime, backend, settings, &path, &handle);
@@ -154,9 +160,12 @@ TRITONSERVER_Error *ort_library_init(struct ort_library *library, TRITONBACKEND_
         ort_library_fini(library);
         return error;
     }
+    library->has_cuda = ort_has_provider(library, "CUDAExecutionProvider");
     BACKEND_LOG(INFO, "ONNX Runtime %s from '%s'", library->version, library->path);
     return NULL;
 }
+
+// ---- providers ----
 
 void ort_library_fini(struct ort_library *library)
 {
@@ -167,6 +176,9 @@ void ort_library_fini(struct ort_library *library)
         library->fn.release_env(library->env);
     }
     mem_free(library->path);
+    mem_free(library->gpu_obstacle);
+    pthread_mutex_destroy(&library->mutex);
+    pthread_rwlock_destroy(&library->runs);
     *library = (struct ort_library){0};
 }
 
@@ -188,4 +200,57 @@ bool ort_has_provider(const struct ort_library *library, const char *name)
         library->fn.release_status(status);
     }
     return found;
+}
+
+// Loads the CUDA provider, as making a session would, and asks for nothing else.
+static TRITONSERVER_Error *try_cuda(const struct ort_library *library)
+{
+    static const char *const keys[] = {"device_id"};
+    static const char *const values[] = {"0"};
+    struct ort_cuda_options *options = NULL;
+    ORT_TRY(library, library->fn.create_cuda_options(&options));
+    struct ort_status *status = library->fn.update_cuda_options(options, keys, values, 1);
+    library->fn.release_cuda_options(options);
+    return ort_error(library, status);
+}
+
+static void find_obstacle(struct ort_library *library, struct str *text)
+{
+    if (!library->has_cuda) {
+        str_printf(text,
+                   "ONNX Runtime %s at '%s' was built without the CUDA execution provider; the "
+                   "library of the package onnxruntime-gpu has it (tools/setup.sh onnxruntime-gpu)",
+                   library->version, library->path);
+        return;
+    }
+    TRITONSERVER_Error *error = try_cuda(library);
+    if (error != NULL) {
+        str_printf(
+            text,
+            "the CUDA execution provider of ONNX Runtime %s at '%s' cannot be loaded: %s (it "
+            "needs CUDA and cuDNN: name their folders in LD_LIBRARY_PATH)",
+            library->version, library->path, TRITONSERVER_ErrorMessage(error));
+        TRITONSERVER_ErrorDelete(error);
+    }
+}
+
+const char *ort_gpu_obstacle(struct ort_library *library)
+{
+    pthread_mutex_lock(&library->mutex);
+    if (!library->gpu_asked) {
+        struct str text = STR_INIT;
+        library->gpu_asked = true;
+        find_obstacle(library, &text);
+        if (text.failed || text.len > 0) {
+            library->gpu_obstacle = str_take(&text); // NULL: no memory to say why
+            library->gpu_refused = true;
+        }
+        str_fini(&text);
+    }
+    const char *obstacle = library->gpu_obstacle;
+    if (library->gpu_refused && obstacle == NULL) {
+        obstacle = "out of memory";
+    }
+    pthread_mutex_unlock(&library->mutex);
+    return obstacle;
 }

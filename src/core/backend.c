@@ -239,6 +239,7 @@ static struct nrd_status *open_library(struct backend *backend)
                 &backend->instance_finalize);
     find_symbol(backend->handle, "TRITONBACKEND_ModelInstanceReady", &backend->instance_ready);
     backend->cpu_only = dlsym(backend->handle, "nereid_backend_cpu_only") != NULL;
+    find_symbol(backend->handle, "nereid_backend_gpu_obstacle", &backend->gpu_obstacle);
     return NULL;
 }
 

@@ -29,6 +29,7 @@ struct backend {
     TRITONBACKEND_ExecutionPolicy execution_policy;
     bool parallel_instance_loading;
     bool cpu_only; // it exports nereid_backend_cpu_only: GPUs are nothing to it
+    const char *(*gpu_obstacle)(void *backend); // nereid_backend_gpu_obstacle; NULL: it has none
     // Groups that the backend would like its models to have when their configuration has none; best first.
     struct Inference__ModelInstanceGroup **groups;
     size_t group_count;

@@ -116,13 +116,25 @@ static struct nrd_status *find_backend(struct model *model)
                                 &model->backend));
     struct config_devices devices = gpus_devices(server->gpus);
     bool wants_gpu = false;
+    bool may_use_gpu = config->n_instance_group == 0;
     for (size_t i = 0; i < config->n_instance_group; i++) {
-        wants_gpu = wants_gpu || (int)config->instance_group[i]->kind ==
-                                     INFERENCE__MODEL_INSTANCE_GROUP__KIND__KIND_GPU;
+        int kind = (int)config->instance_group[i]->kind;
+        wants_gpu = wants_gpu || kind == INFERENCE__MODEL_INSTANCE_GROUP__KIND__KIND_GPU;
+        may_use_gpu = may_use_gpu || kind == INFERENCE__MODEL_INSTANCE_GROUP__KIND__KIND_AUTO;
     }
-    if (model->backend->cpu_only && (!wants_gpu || devices.gpu_fallback_cpu)) {
+    const char *obstacle = NULL;
+    if (devices.gpu_count > 0 && (wants_gpu || may_use_gpu) &&
+        model->backend->gpu_obstacle != NULL) {
+        obstacle = model->backend->gpu_obstacle(model->backend);
+    }
+    if ((model->backend->cpu_only || obstacle != NULL) &&
+        (!wants_gpu || devices.gpu_fallback_cpu)) {
         devices.gpu_count =
             0; // KIND_AUTO is the processor; a GPU that was asked for is refused by the backend
+        if (obstacle != NULL) {
+            LOG_WARN("model '%s' runs on the CPU though there are GPUs: %s", config->name,
+                     obstacle);
+        }
     }
     NRD_TRY(note_gpu_map(model, &devices));
     NRD_TRY(config_normalize_instances(config, &devices, model->backend->groups,

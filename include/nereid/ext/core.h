@@ -57,6 +57,13 @@ typedef void (*nereid_cuda_ipc_close_fn)(void *region);
     extern const bool nereid_backend_cpu_only;                                                     \
     __attribute__((visibility("default"))) const bool nereid_backend_cpu_only = true
 
+/* Or it depends: on what a framework's library was built with, on whether that finds what it needs. Such a backend exports this instead.
+   Called after TRITONBACKEND_Initialize, when a model of it could go to a GPU: NULL where it can; else one line that says what is missing, and
+   the backend counts as one of the above. The text stays valid for as long as the backend. `backend` is its TRITONBACKEND_Backend.
+   Thread: any. */
+__attribute__((visibility("default"))) const char *nereid_backend_gpu_obstacle(void *backend);
+typedef const char *(*nereid_backend_gpu_obstacle_fn)(void *backend);
+
 #ifdef __cplusplus
 }
 #endif

@@ -256,7 +256,7 @@ static void onnx_gives_back_all_when_loading_fails(void **state)
     assert_host_error(plugin_serve(&plugin, &served, directory,
                                    CONFIG("0", ",\"instance_group\":[{\"kind\":\"KIND_GPU\"}]"),
                                    true),
-                      "runs on the CPU only");
+                      "(KIND_GPU): ONNX Runtime");
     assert_host_error(plugin_serve(&plugin, &served, "/nonexistent", CONFIG("0", ""), true),
                       "unable to find '/nonexistent/1/model.onnx'");
     assert_int_equal(host.errors, 0);
