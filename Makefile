@@ -235,6 +235,13 @@ backend-$1: $(call backend_so,$1)
 endef
 $(foreach b,$(backend_names),$(eval $(call backend_rules,$(b))))
 
+# Backends that only tests load.
+test_backend_so := $(B)/tests/backends/gpu_echo/libtriton_gpu_echo.so
+$(test_backend_so): $(B)/obj/tests/support/gpu_echo/gpu_echo.o $(common_obj) $(call libs_for,gpu) $(backend_map)
+	@mkdir -p $(@D)
+	$(q)$(CC) -shared $(ldflags) -Wl,-soname,libtriton_gpu_echo.so -Wl,--version-script=$(backend_map) -Wl,--exclude-libs,ALL \
+	  -o $@ $(filter %.o %.a,$^) $(sys_base)
+
 # ---- modules ---------------------------------------------------------------------------------------------------------
 # src/graph/ops/<name>/: lib/nereid/operators/libnereid_<name>.so, opened by the operators of libnereid.so that need it. Built where the
 # packages that it is on are, and named where they are not.
@@ -373,7 +380,7 @@ bench-programs: $(bench_programs)
 test-tools: $(tool_programs)
 unit: $(unit_programs)
 	$(q)$(PYTHON) tools/run_tests.py --unit $(unit_programs)
-test-programs: $(unit_programs) $(tool_programs) $(fuzz_programs) $(fake_cuda_so)
+test-programs: $(unit_programs) $(tool_programs) $(fuzz_programs) $(fake_cuda_so) $(test_backend_so)
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
 

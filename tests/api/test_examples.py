@@ -35,7 +35,7 @@ flows: [replayer -> sink]
 @pytest.fixture
 def served():
     """The server on the port that the examples name, if that is free."""
-    with Server("nereid", MODELS, "--allow-client-shm=true", "--gpu-fallback=cpu") as server:
+    with Server("nereid", ROOT / "examples/multi_gpu_triton/models", "--allow-client-shm=true", "--gpu-fallback=cpu") as server:
         yield server
 
 
@@ -47,6 +47,7 @@ def test_method_1_short_form_word_for_word(served, tmp_path):
     assert "PictureSourceOp) feeds each operator that has no flow into it" in out
     for model in ("unet", "resnet", "densenet"):
         assert re.search(rf"{model}_inference_report: 12 messages", out), out
+        assert re.search(rf"^\| {model}_inference +\| {model}_model on (CPU|GPU \d) of localhost:\d+ +\|$", out, re.M), out
 
 
 def test_method_1_whole_application(served, tmp_path):
@@ -69,6 +70,8 @@ def test_method_2_built_by_cmake_and_run(tmp_path):
     run("cmake", f"-DCMAKE_PREFIX_PATH={PREFIX}", "..", cwd=build)
     run("make", cwd=build)
     out = run("./holoscan_multi_gpu", "--models", MODELS, "--source", ROOT / "examples/pictures", "--frames", "24", cwd=build)
+    for name, model in (("UnetInference", "unet"), ("ResNetInference", "resnet"), ("DenseNetInference", "densenet")):
+        assert re.search(rf"^{name}: {model}_model on (CPU|GPU \d)( \(GPU \d was asked for\))?$", out, re.M), out
     for path in ("UnetInference,regions", "ResNetInference", "DenseNetInference"):
         assert re.search(rf"^source,converter,{path},overlay,video +\d+ +\d", out, re.M), out
     assert frames_of(build / "overlay.mp4", tmp_path) == 24

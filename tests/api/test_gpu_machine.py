@@ -2,8 +2,13 @@
 """A server on a machine with GPUs, which are pretended ones here: build/tests/fake holds a driver and an NVML of memory and time."""
 
 import base64
+import json
+import os
+import re
+import subprocess
 import urllib.request
 
+import numpy as np
 import pytest
 import tritonclient.http as http_client
 from tritonclient.utils import InferenceServerException
@@ -85,3 +90,114 @@ def test_backend_for_the_processor_alone_runs_there_where_it_may(repository, gro
     with Server("nereid", repository(group), *options, env=machine(2)) as server:
         with http_client.InferenceServerClient(server.http_url) as client:
             assert client.get_model_config("m")["instance_group"][0]["kind"] == "KIND_CPU"
+
+
+# ---- GPUs that the configurations name and that are not there -----------------------------------------------------------------
+
+ECHO = PREFIX / "tests/backends"
+
+
+@pytest.fixture
+def three_models(tmp_path):
+    """The seed's three models and their GPUs 0, 1 and 2, of a backend that runs on pretended GPUs."""
+    for gpu, name in enumerate(("unet_model", "resnet_model", "densenet_model")):
+        (tmp_path / "models" / name / "1").mkdir(parents=True)
+        (tmp_path / "models" / name / "config.pbtxt").write_text(
+            f'backend: "gpu_echo"\ninstance_group {{\n  kind: KIND_GPU\n  count: 1\n  gpus: [{gpu}]   # Assign to GPU {gpu}\n}}\n')
+    return tmp_path / "models"
+
+
+def answers(client, model):
+    tensor = http_client.InferInput("INPUT0", [4], "FP32")
+    sent = np.array([1, 2, 3, 4], np.float32)
+    tensor.set_data_from_numpy(sent)
+    return np.array_equal(client.infer(model, [tensor]).as_numpy("OUTPUT0"), sent)
+
+
+@pytest.mark.parametrize("gpus, option, places", [
+    (1, "--gpu-fallback=cpu", [0, 0, 0]), (2, "--gpu-fallback=cpu", [0, 1, 0]), (3, "--gpu-fallback=cpu", [0, 1, 2]),
+    (8, "--gpu-fallback=cpu", [0, 1, 2]), (2, "--gpu-map=2:1", [0, 1, 1]), (2, "--gpu-map=wrap", [0, 1, 0]), (3, None, [0, 1, 2]),
+])
+def test_three_models_on_the_gpus_that_there_are(three_models, gpus, option, places):
+    options = [f"--backend-directory={ECHO}", *([option] if option else [])]
+    with Server("nereid", three_models, *options, env=machine(gpus)) as server:
+        with http_client.InferenceServerClient(server.http_url) as client:
+            for asked, (model, place) in enumerate(zip(("unet_model", "resnet_model", "densenet_model"), places)):
+                group = client.get_model_config(model)["instance_group"][0]
+                assert (group["kind"], group["gpus"]) == ("KIND_GPU", [place])
+                assert answers(client, model)
+                stats = client.get_inference_statistics(model)["model_stats"][0]
+                assert stats.get("gpu_map", {}) == ({str(asked): place} if asked != place else {})
+        log = server.log
+    warnings = [line for line in log.splitlines() if line.startswith("W") and "asks for GPU" in line]
+    assert len(warnings) == sum(asked != place for asked, place in enumerate(places)), warnings
+
+
+def test_same_models_without_gpus_are_on_the_processor(three_models):
+    with Server("nereid", three_models, f"--backend-directory={ECHO}", "--gpu-fallback=cpu") as server:
+        with http_client.InferenceServerClient(server.http_url) as client:
+            for model in ("unet_model", "resnet_model", "densenet_model"):
+                assert client.get_model_config(model)["instance_group"][0]["kind"] == "KIND_CPU"
+                assert answers(client, model)
+
+
+@pytest.mark.parametrize("options", [[], ["--gpu-fallback=none"], ["--gpu-fallback=cpu", "--gpu-map=none"], ["--gpu-map=7:1"]])
+def test_gpu_2_of_two_is_refused_unless_somebody_says_what_it_means(three_models, options):
+    server = Server("nereid", three_models, f"--backend-directory={ECHO}", *options, env=machine(2), wait=False)
+    assert server.process.wait(30) == 1
+    assert "instance group densenet_model_0 of model densenet_model specifies invalid or unsupported gpu id 2" in server.log
+    assert "resnet_model' to READY" in server.log or "successfully loaded 'resnet_model'" in server.log, server.log
+    server.stop()
+
+
+def test_gpu_map_that_makes_no_sense_is_refused(three_models):
+    server = Server("nereid", three_models, "--gpu-map=2:1,1:0", wait=False)
+    assert server.process.wait(30) == 1
+    assert "GPU map '2:1,1:0': a GPU that another one is mapped to is mapped itself" in server.log
+    server.stop()
+
+
+GRAPH = """operators:
+  source: {{type: PingTensorTxOp, parameters: {{rows: 4, columns: 0, data_type: float}}, conditions: [{{type: CountCondition, count: 5}}]}}
+  model:
+    type: InferenceOp
+    parameters:
+      backend: gpu_echo
+      model_path_map: {{{paths}}}
+      device_map: {{unet_model: 0, resnet_model: 1, densenet_model: 2}}
+      pre_processor_map: {{unet_model: [tensor], resnet_model: [tensor], densenet_model: [tensor]}}
+      inference_map: {{unet_model: [a], resnet_model: [b], densenet_model: [c]}}
+      gpu_fallback: {fallback}
+  report: {{type: ReportSinkOp}}
+flows: [source -> model -> report]
+"""
+
+
+def run_graph(tmp_path, gpus, fallback="cpu"):
+    names = ("unet_model", "resnet_model", "densenet_model")
+    for name in names:
+        (tmp_path / f"{name}.echo").write_text("nothing")
+    application = tmp_path / "app.yaml"
+    application.write_text(GRAPH.format(paths=", ".join(f"{n}: {tmp_path}/{n}.echo" for n in names), fallback=fallback))
+    env = {**os.environ, "NEREID_BACKENDS": str(ECHO), **(machine(gpus) if gpus else {})}
+    return subprocess.run([PREFIX / "bin/nereid", "run", application], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          timeout=60)
+
+
+@pytest.mark.parametrize("gpus, places", [
+    (0, ["CPU (GPU 0 was asked for)", "CPU (GPU 1 was asked for)", "CPU (GPU 2 was asked for)"]),
+    (1, ["GPU 0", "GPU 0 (GPU 1 was asked for)", "GPU 0 (GPU 2 was asked for)"]), (2, ["GPU 0", "GPU 1", "GPU 0 (GPU 2 was asked for)"]),
+    (3, ["GPU 0", "GPU 1", "GPU 2"]), (8, ["GPU 0", "GPU 1", "GPU 2"]),
+])
+def test_graph_runs_its_models_on_the_gpus_that_there_are_and_says_so(tmp_path, gpus, places):
+    done = run_graph(tmp_path, gpus)
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"report: 5 messages", done.stdout), done.stdout
+    expected = ", ".join(f"{name} on {place}" for name, place in zip(("unet_model", "resnet_model", "densenet_model"), places))
+    assert f"| model    | {expected} |" in done.stdout, done.stdout
+
+
+def test_graph_that_wants_its_gpus_is_refused_without_them(tmp_path):
+    done = run_graph(tmp_path, 2, "none")
+    assert done.returncode == 1
+    assert "specifies invalid or unsupported gpu id 2" in done.stdout and "app.yaml:4:5:" in done.stdout, done.stdout
