@@ -2,6 +2,7 @@
 // Finds a model's file, opens its first session and reads its tensors. See onnx_model.h.
 #include "backends/onnxruntime/onnx_model.h"
 
+#include "backends/common/model_file.h"
 #include "backends/onnxruntime/onnx_session.h"
 #include "base/file.h"
 #include "base/mem.h"
@@ -177,30 +178,20 @@ static TRITONSERVER_Error *read_tensors(struct onnx_model *m, enum tensor_role r
 
 // ---- the file and the sessions ----
 
-static TRITONSERVER_Error *find_file(struct onnx_model *m)
+TRITONSERVER_Error *onnx_model_file(const struct onnx_model *m, int device, char **path)
 {
-    struct slice name = SLICE("model.onnx");
-    const struct json_node *given = json_get(m->config.root, "default_model_filename");
-    if (given != NULL && given->type == JSON_STRING && given->span > 0) {
-        name = json_text(given);
+    char *found = NULL;
+    BACKEND_TRY(backend_model_file(&m->config, device, "model.onnx", &found));
+    if (!file_is_dir(found)) {
+        *path = found;
+        return NULL;
     }
-    struct str path = STR_INIT;
-    str_printf(&path, "%s/%llu/", m->config.directory, (unsigned long long)m->config.version);
-    str_append_slice(&path, name);
-    if (!path.failed && file_is_dir(str_cstr(&path))) {
-        str_append_cstr(&path, "/model.onnx");
-    }
-    m->path = str_take(&path);
-    str_fini(&path);
-    if (m->path == NULL) {
-        return backend_no_memory();
-    }
-    if (!file_exists(m->path)) {
-        return backend_error_new(TRITONSERVER_ERROR_UNAVAILABLE,
-                                 "unable to find '%s' for model instance '%s'", m->path,
-                                 m->config.name);
-    }
-    return NULL;
+    struct str text = STR_INIT;
+    str_printf(&text, "%s/model.onnx", found);
+    mem_free(found);
+    *path = str_take(&text);
+    str_fini(&text);
+    return *path == NULL ? backend_no_memory() : NULL;
 }
 
 // Where the first instance will be: a GPU of the configuration, or the CPU. The host has decided what
@@ -275,7 +266,6 @@ void onnx_session_release(struct onnx_model *m, struct onnx_session *session)
 
 static TRITONSERVER_Error *load(struct onnx_model *m, TRITONBACKEND_Model *handle)
 {
-    BACKEND_TRY(find_file(m));
     BACKEND_TRY(open_first(m));
     BACKEND_TRY(read_tensors(m, ROLE_INPUT, &m->inputs));
     BACKEND_TRY(read_tensors(m, ROLE_OUTPUT, &m->outputs));
@@ -328,7 +318,6 @@ void onnx_model_destroy(struct onnx_model *model)
     }
     onnx_session_close(model, model->shared);
     pthread_mutex_destroy(&model->mutex);
-    mem_free(model->path);
     arena_fini(&model->arena);
     model_config_fini(&model->config);
     mem_free(model);

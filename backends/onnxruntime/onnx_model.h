@@ -40,7 +40,6 @@ struct onnx_model {
     struct ort_library *library;
     int default_max_batch_size;
     struct model_config config;
-    char *path; // of the file
     TRITONBACKEND_Model *handle;
     pthread_mutex_t mutex;       // what follows
     struct onnx_session *first;  // that the model was read from; NULL once an instance has taken it
@@ -62,6 +61,9 @@ NRD_MUST_USE TRITONSERVER_Error *onnx_model_create(TRITONBACKEND_Model *handle,
                                                    struct onnx_model **model);
 void onnx_model_destroy(struct onnx_model *model);
 
+// The path of the file that instances on `device` load. Returns owned. Thread: any.
+NRD_MUST_USE TRITONSERVER_Error *onnx_model_file(const struct onnx_model *m, int device,
+                                                 char **path);
 // The session of an instance on a GPU, or on the CPU (GPU_IO_HOST). Returns owned
 // (onnx_session_release). Thread: any.
 NRD_MUST_USE TRITONSERVER_Error *onnx_session_acquire(struct onnx_model *m, int device,

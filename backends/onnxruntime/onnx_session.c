@@ -316,8 +316,9 @@ static TRITONSERVER_Error *make_session(struct onnx_model *m, struct onnx_sessio
     static const option_fn steps[] = {set_optimization, set_threads, set_memory, set_entries};
     const struct ort_functions *fn = &m->library->fn;
     struct ort_session_options *o = NULL;
-    ORT_TRY(m->library, fn->create_session_options(&o));
-    TRITONSERVER_Error *error = NULL;
+    char *path = NULL;
+    BACKEND_TRY(onnx_model_file(m, session->device, &path));
+    TRITONSERVER_Error *error = ort_error(m->library, fn->create_session_options(&o));
     for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]) && error == NULL; i++) {
         error = steps[i](m, o);
     }
@@ -332,11 +333,14 @@ static TRITONSERVER_Error *make_session(struct onnx_model *m, struct onnx_sessio
     }
     if (error == NULL) {
         pthread_rwlock_rdlock(&m->library->runs);
-        error = ort_error(m->library,
-                          fn->create_session(m->library->env, m->path, o, &session->handle));
+        error =
+            ort_error(m->library, fn->create_session(m->library->env, path, o, &session->handle));
         pthread_rwlock_unlock(&m->library->runs);
     }
-    fn->release_session_options(o);
+    if (o != NULL) {
+        fn->release_session_options(o);
+    }
+    mem_free(path);
     return error;
 }
 

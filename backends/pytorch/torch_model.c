@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "backends/common/model_check.h"
-#include "base/file.h"
+#include "backends/common/model_file.h"
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -73,26 +73,23 @@ static bool config_text(const struct torch_model *m, const char *key, struct sli
     return true;
 }
 
-static TRITONSERVER_Error *find_file(struct torch_model *m)
+// The file for instances on `device`. Returns owned.
+static TRITONSERVER_Error *find_file(const struct torch_model *m, int device, char **path)
 {
     struct slice platform = {0};
-    m->package = config_text(m, "platform", &platform) && slice_is(platform, "torch_aoti");
-    struct slice name = m->package ? SLICE("model.pt2") : SLICE("model.pt");
-    (void)config_text(m, "default_model_filename", &name);
-    m->package = m->package || slice_ends(name, SLICE(".pt2"));
-    struct str path = STR_INIT;
-    str_printf(&path, "%s/%llu/", m->config.directory, (unsigned long long)m->config.version);
-    str_append_slice(&path, name);
-    m->path = str_take(&path);
-    str_fini(&path);
-    if (m->path == NULL) {
-        return backend_no_memory();
-    }
-    if (!file_exists(m->path)) {
-        return backend_error_new(TRITONSERVER_ERROR_UNAVAILABLE,
-                                 "unable to find '%s' for model instance '%s'", m->path,
-                                 m->config.name);
-    }
+    bool aoti = config_text(m, "platform", &platform) && slice_is(platform, "torch_aoti");
+    return backend_model_file(&m->config, device, aoti ? "model.pt2" : "model.pt", path);
+}
+
+// Fails where there is no file for the first instance, and tells what it is by its name.
+static TRITONSERVER_Error *read_file_kind(struct torch_model *m)
+{
+    struct slice platform = {0};
+    char *path = NULL;
+    BACKEND_TRY(find_file(m, backend_first_gpu(&m->config), &path));
+    m->package = (config_text(m, "platform", &platform) && slice_is(platform, "torch_aoti")) ||
+                 slice_ends(slice_of(path), SLICE(".pt2"));
+    mem_free(path);
     return NULL;
 }
 
@@ -200,7 +197,7 @@ static TRITONSERVER_Error *load(struct torch_model *m, TRITONBACKEND_Model *hand
                     "pytorch backend",
                     m->config.name);
     }
-    BACKEND_TRY(find_file(m));
+    BACKEND_TRY(read_file_kind(m));
     BACKEND_TRY(read_parameters(m));
     BACKEND_TRY(check_tensors(m, m->config.inputs, m->config.input_count, "input"));
     BACKEND_TRY(check_tensors(m, m->config.outputs, m->config.output_count, "output"));
@@ -232,7 +229,6 @@ void torch_model_destroy(struct torch_model *model)
     if (model == NULL) {
         return;
     }
-    mem_free(model->path);
     model_config_fini(&model->config);
     pthread_mutex_destroy(&model->mutex);
     mem_free(model);
@@ -251,9 +247,12 @@ static TRITONSERVER_Error *load_module(const struct torch_model *m, int device, 
                                  "GPUs",
                                  m->config.name, device, torch_shim_version(), gpus);
     }
+    char *path = NULL;
+    BACKEND_TRY(find_file(m, device, &path));
     bool loaded = m->package
-                      ? torch_module_load_package(m->path, device, module, &why)
-                      : torch_module_load(m->path, device, keep_devices, &m->mode, module, &why);
+                      ? torch_module_load_package(path, device, module, &why)
+                      : torch_module_load(path, device, keep_devices, &m->mode, module, &why);
+    mem_free(path);
     if (!loaded) {
         return backend_error_new(TRITONSERVER_ERROR_INTERNAL, "failed to load model '%s': %s",
                                  m->config.name, why.text);

@@ -26,7 +26,6 @@ struct torch_shared {
 
 struct torch_model {
     struct model_config config;
-    char *path;
     bool package; // model.pt2
     bool share_weights;
     struct torch_mode mode;

@@ -180,29 +180,6 @@ static TRITONSERVER_Error *read_platform(struct tf_model *m)
     return NULL;
 }
 
-static TRITONSERVER_Error *find_file(struct tf_model *m)
-{
-    struct slice name = m->graphdef ? SLICE("model.graphdef") : SLICE("model.savedmodel");
-    const struct json_node *given = json_get(m->config.root, "default_model_filename");
-    if (given != NULL && given->type == JSON_STRING && json_text(given).len > 0) {
-        name = json_text(given);
-    }
-    struct str path = STR_INIT;
-    str_printf(&path, "%s/%llu/", m->config.directory, (unsigned long long)m->config.version);
-    str_append_slice(&path, name);
-    m->path = str_take(&path);
-    str_fini(&path);
-    if (m->path == NULL) {
-        return backend_no_memory();
-    }
-    if (!file_exists(m->path)) {
-        return backend_error_new(TRITONSERVER_ERROR_UNAVAILABLE,
-                                 "unable to find '%s' for model instance '%s'", m->path,
-                                 m->config.name);
-    }
-    return NULL;
-}
-
 // The device of the first instance, whose session is loaded first.
 static int first_device(const struct tf_model *m)
 {
@@ -232,7 +209,6 @@ static TRITONSERVER_Error *load(struct tf_model *m, TRITONBACKEND_Model *handle)
     BACKEND_TRY(load_plugins(m));
     BACKEND_TRY(read_parameters(m));
     BACKEND_TRY(read_optimization(m, device));
-    BACKEND_TRY(find_file(m));
     BACKEND_TRY(tf_session_prepare(m, device));
     BACKEND_TRY(tf_check_declared(m));
     bool complete = false;
@@ -274,7 +250,6 @@ void tf_model_destroy(struct tf_model *model)
         return;
     }
     tf_sessions_fini(model);
-    mem_free(model->path);
     arena_fini(&model->arena);
     model_config_fini(&model->config);
     pthread_mutex_destroy(&model->mutex);

@@ -34,7 +34,6 @@ struct tf_model {
     struct tf_library *library;
     struct model_config config;
     bool graphdef;
-    char *path; // of the file or directory
     // Parameters.
     int share_count;
     int intra_op_threads;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Loads sessions and shares them among instances. See tf_model.h.
-#include "backends/common/backend.h"
+#include "backends/common/model_file.h"
 #include "backends/tensorflow/tf_model.h"
 #include "base/file.h"
 #include "base/mem.h"
@@ -76,14 +76,14 @@ static TRITONSERVER_Error *read_meta_graph(struct tf_model *m, struct slice meta
 
 static TRITONSERVER_Error *load_saved_model(struct tf_model *m,
                                             const struct tf_session_options *options,
-                                            struct tf_session *session)
+                                            const char *path, struct tf_session *session)
 {
     const struct tf_functions *fn = &m->library->fn;
     struct tf_buffer *meta_graph = fn->new_buffer();
     struct tf_status *status = fn->new_status();
     const char *const tags[] = {m->tag};
     session->raw =
-        fn->load_saved_model(options, NULL, m->path, tags, 1, session->graph, meta_graph, status);
+        fn->load_saved_model(options, NULL, path, tags, 1, session->graph, meta_graph, status);
     TRITONSERVER_Error *error = tf_error(m->library, status);
     if (error == NULL) {
         error = read_meta_graph(m, slice_make(meta_graph->data, meta_graph->length));
@@ -111,12 +111,12 @@ static TRITONSERVER_Error *import_graph(struct tf_model *m, struct slice bytes, 
 }
 
 static TRITONSERVER_Error *load_graphdef(struct tf_model *m,
-                                         const struct tf_session_options *options,
+                                         const struct tf_session_options *options, const char *path,
                                          struct tf_session *session)
 {
     const struct tf_functions *fn = &m->library->fn;
     struct str bytes = STR_INIT;
-    TRITONSERVER_Error *error = backend_error(file_read(m->path, SIZE_MAX, &bytes));
+    TRITONSERVER_Error *error = backend_error(file_read(path, SIZE_MAX, &bytes));
     if (error == NULL) {
         error = import_graph(m, str_slice(&bytes), session->device, session);
     }
@@ -242,11 +242,17 @@ static void destroy(const struct tf_model *m, struct tf_session *session)
 static TRITONSERVER_Error *load(struct tf_model *m, struct tf_session *session)
 {
     struct tf_session_options *options = NULL;
+    char *path = NULL;
+    BACKEND_TRY(backend_model_file(&m->config, session->device,
+                                   m->graphdef ? "model.graphdef" : "model.savedmodel", &path));
     session->graph = m->library->fn.new_graph();
-    BACKEND_TRY(make_options(m, session->device, &options));
-    TRITONSERVER_Error *error =
-        m->graphdef ? load_graphdef(m, options, session) : load_saved_model(m, options, session);
-    m->library->fn.delete_session_options(options);
+    TRITONSERVER_Error *error = make_options(m, session->device, &options);
+    if (error == NULL) {
+        error = m->graphdef ? load_graphdef(m, options, path, session)
+                            : load_saved_model(m, options, path, session);
+        m->library->fn.delete_session_options(options);
+    }
+    mem_free(path);
     if (error == NULL) {
         error = check_device(m, session);
     }
