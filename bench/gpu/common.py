@@ -152,7 +152,7 @@ class HostMemory:
 
     def read(self, shape):
         with open(self.file.name, "rb") as file:
-            return np.frombuffer(file.read(4 * int(np.prod(shape))), np.float32).reshape(shape)
+            return np.frombuffer(file.read(4 * int(np.prod(shape))), np.float32).reshape(shape)  # as DeviceMemory does
 
     def __exit__(self, *what):
         self.file.close()
@@ -160,19 +160,19 @@ class HostMemory:
 
 class Regions:
     """One region for the input and one for the output of requests to a model, registered at `server`: on GPU `gpu`, or in the
-    host's shared memory if that is None. In a `with`."""
+    host's shared memory if that is None. The output has the input's type. In a `with`."""
 
     count = 0
 
     def __init__(self, server, x, out_shape, gpu=0):
         self.server, self.gpu, self.x, self.out_shape = server, gpu, x, tuple(out_shape)
-        self.out_size = 4 * int(np.prod(out_shape))
+        self.out_size = x.itemsize * int(np.prod(out_shape))
         Regions.count += 1
         self.names = (f"in{Regions.count}", f"out{Regions.count}")
         sizes = (x.nbytes, self.out_size)
         self.memory = [DeviceMemory(gpu, size) if gpu is not None else HostMemory(size) for size in sizes]
         self.memory[0].write(x)
-        self.memory[1].write(np.full(out_shape, np.nan, np.float32))
+        self.memory[1].write(np.full(out_shape, np.nan, x.dtype))
         for name, memory in zip(self.names, self.memory):
             if gpu is None:
                 server.must(f"/v2/systemsharedmemory/region/{name}/register", {"key": memory.key, "offset": 0, "byte_size": memory.size})
@@ -181,7 +181,7 @@ class Regions:
                             {"raw_handle": {"b64": memory.handle}, "device_id": gpu, "byte_size": memory.size})
 
     def output(self):
-        return self.memory[1].read(self.out_shape)
+        return self.memory[1].read((self.out_size // 4,)).view(self.x.dtype).reshape(self.out_shape)
 
     def __enter__(self):
         return self
@@ -274,13 +274,15 @@ class Load:
     `concurrency` requests under way for `seconds`. start(), then result()."""
 
     def __init__(self, server, streams, seconds, concurrency=1):
-        self.processes, self.files = [], []
+        self.processes, self.files = [], {}
         program = PREFIX / "bench/load"
+        assert program.exists(), f"{program} is not built (make bench-programs)"
         for kind, request in streams:
-            file = tempfile.NamedTemporaryFile(prefix="nereid-request-", dir="/dev/shm")
-            file.write(request)
-            file.flush()
-            self.files.append(file)
+            file = self.files.get(id(request))
+            if file is None:
+                file = self.files[id(request)] = tempfile.NamedTemporaryFile(prefix="nereid-request-", dir="/dev/shm")
+                file.write(request)
+                file.flush()
             port = server.grpc_port if kind == "grpc" else server.http_port
             command = [program, kind, "127.0.0.1", str(port), str(concurrency), str(seconds), file.name]
             self.processes.append(subprocess.Popen([*command, INFER_PATH] if kind == "grpc" else command,
@@ -298,7 +300,7 @@ class Load:
             total["errors"] += one["errors"]
             for key in ("p50_us", "p99_us"):
                 total[key] = max(total[key], one[key])
-        for file in self.files:
+        for file in self.files.values():
             file.close()
         return total
 
