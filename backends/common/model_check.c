@@ -30,9 +30,9 @@ static bool dims_agree(const int64_t *dims, uint32_t dim_count, uint32_t skip,
     return true;
 }
 
-static TRITONSERVER_Error *dims_disagree(const char *model, const char *tensor, const int64_t *dims,
-                                         uint32_t dim_count, struct model_shape configured,
-                                         bool batching)
+TRITONSERVER_Error *model_check_dims_differ(const char *model, const char *tensor,
+                                            const int64_t *dims, uint32_t dim_count,
+                                            struct model_shape configured, bool batching)
 {
     struct str text = STR_INIT;
     str_printf(&text, "model '%s', tensor '%s': the model expects %u dimensions (shape ", model,
@@ -71,7 +71,7 @@ TRITONSERVER_Error *model_check_dims(const char *model, const char *tensor, cons
     }
     return dims_agree(dims, dim_count, batching ? 1 : 0, configured, exact)
                ? NULL
-               : dims_disagree(model, tensor, dims, dim_count, configured, batching);
+               : model_check_dims_differ(model, tensor, dims, dim_count, configured, batching);
 }
 
 static int compare_names(const void *a, const void *b)

@@ -13,6 +13,11 @@ NRD_MUST_USE TRITONSERVER_Error *model_check_dims(const char *model, const char 
                                                   const int64_t *dims, uint32_t dim_count,
                                                   struct model_shape configured, bool batching,
                                                   bool exact);
+// The error of the call above, for backends that compare otherwise. Returns owned.
+NRD_MUST_USE TRITONSERVER_Error *model_check_dims_differ(const char *model, const char *tensor,
+                                                         const int64_t *dims, uint32_t dim_count,
+                                                         struct model_shape configured,
+                                                         bool batching);
 // INVALID_ARG "unexpected inference input 'x', allowed inputs are: a, b". `role` is "input" or
 // "output"; `allowed` is sorted by the call.
 NRD_MUST_USE TRITONSERVER_Error *model_check_unknown(const char *role, const char *name,

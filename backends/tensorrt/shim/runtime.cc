@@ -13,7 +13,8 @@ static thread_local char last_error[TRT_TEXT_MAX / 2];
 
 void Logger::log(Severity severity, char const *text) noexcept
 {
-    if (severity <= Severity::kERROR) {
+    // A warning is the only reason that a failed initialisation of CUDA gives.
+    if (severity <= Severity::kERROR || (severity == Severity::kWARNING && last_error[0] == '\0')) {
         std::snprintf(last_error, sizeof(last_error), "%s", text);
     }
     if (log_ != nullptr) {

@@ -48,7 +48,7 @@ class Logger : public nvinfer1::ILogger
     {
     }
     void log(Severity severity, char const *text) noexcept override;
-    // The last error since forget(), "" if there was none.
+    // The last error since forget(), or the first warning; "" if there was neither.
     static const char *last();
     static void forget();
 
