@@ -242,6 +242,13 @@ $(test_backend_so): $(B)/obj/tests/support/gpu_echo/gpu_echo.o $(common_obj) $(c
 	$(q)$(CC) -shared $(ldflags) -Wl,-soname,libtriton_gpu_echo.so -Wl,--version-script=$(backend_map) -Wl,--exclude-libs,ALL \
 	  -o $@ $(filter %.o %.a,$^) $(sys_base)
 
+# A TensorRT that is none, with its parser and its shim: what finds it by these names uses it.
+fake_trt_so := $(B)/tests/fake_trt/libnvinfer.so.8
+$(fake_trt_so): $(B)/obj/tests/support/fake_trt/fake_trt.o
+	@mkdir -p $(@D)
+	$(q)$(CC) -shared $(ldflags) -Wl,-soname,libnvinfer.so.8 -o $@ $^ -ldl
+	@for name in libnvonnxparser.so.8 libnvinfer_plugin.so.8 libnereid_trt_8.5.so; do ln -sfn libnvinfer.so.8 $(@D)/$$name; done
+
 # ---- modules ---------------------------------------------------------------------------------------------------------
 # src/graph/ops/<name>/: lib/nereid/operators/libnereid_<name>.so, opened by the operators of libnereid.so that need it. Built where the
 # packages that it is on are, and named where they are not.
@@ -380,7 +387,7 @@ bench-programs: $(bench_programs)
 test-tools: $(tool_programs)
 unit: $(unit_programs)
 	$(q)$(PYTHON) tools/run_tests.py --unit $(unit_programs)
-test-programs: $(unit_programs) $(tool_programs) $(fuzz_programs) $(fake_cuda_so) $(test_backend_so)
+test-programs: $(unit_programs) $(tool_programs) $(fuzz_programs) $(fake_cuda_so) $(fake_trt_so) $(test_backend_so)
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
 

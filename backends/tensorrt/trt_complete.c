@@ -139,6 +139,7 @@ static void write_outputs(struct json_writer *w, void *userp)
 // What the configured tensors say: one whose shape is one dimension short of the plan's batches.
 struct hint {
     bool batches;
+    bool ragged;     // one has no batch dimension though it batches: the rest is not looked at
     uint32_t shapes; // how many gave one
 };
 
@@ -197,8 +198,8 @@ static TRITONSERVER_Error *read_hints(const struct completing *c, const char *ro
         bool ragged = false;
         const struct json_node *flag = json_get(n, "allow_ragged_batch");
         if (flag != NULL && json_as_bool(flag, &ragged) && ragged) {
-            hint->batches =
-                true; // such tensors have no batch dimension, but only batches have them
+            hint->batches = true; // only batches have such tensors
+            hint->ragged = true;
             return NULL;
         }
         const struct trt_io *io = find_io(c->plan, n);
@@ -214,9 +215,9 @@ static TRITONSERVER_Error *choose_limit(const struct completing *c, int64_t *eng
                                         uint32_t *limit)
 {
     const struct model_config *config = &c->m->config;
-    struct hint hint = {false, 0};
+    struct hint hint = {.shapes = 0};
     BACKEND_TRY(read_hints(c, "input", &hint));
-    BACKEND_TRY(read_hints(c, "output", &hint));
+    BACKEND_TRY(hint.ragged ? NULL : read_hints(c, "output", &hint));
     BACKEND_TRY(trt_profile_batch_limit(c->m, c->plan, engine));
     if (hint.batches && *engine == 0) {
         return backend_error_new(TRITONSERVER_ERROR_INTERNAL,

@@ -97,6 +97,9 @@ static TRITONSERVER_Error *measure_ragged(struct trt_slot *slot, uint32_t i)
     uint32_t count = 0;
     BACKEND_TRY(
         ragged_fill(&slot->batch, io->ragged, &m->host, dims, &count, &m->address, &m->size));
+    if (count == 1 && io->tensor.dims.count == 2) {
+        dims[count++] = 1; // Triton asks plans for [-1,1] where other frameworks have [-1]
+    }
     wish_dims(slot, i, dims, count);
     return NULL;
 }

@@ -2,6 +2,7 @@
 // Reads a model's settings, finds its plan, loads it on GPUs and shares it. See trt_model.h.
 #include "backends/tensorrt/trt_model.h"
 
+#include "backends/common/model_file.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -53,45 +54,6 @@ struct trt_io *trt_plan_find(const struct trt_plan *plan, const char *name)
         }
     }
     return NULL;
-}
-
-// ---- the file ----
-
-// The file for this GPU: cc_model_filenames by compute capability, default_model_filename, model.plan.
-static struct slice file_name(const struct trt_model *m, const struct gpu_device *device)
-{
-    const struct json_node *by_capability = json_get(m->config.root, "cc_model_filenames");
-    const struct json_node *node = json_get(m->config.root, "default_model_filename");
-    struct str capability = STR_INIT;
-    str_printf(&capability, "%d.%d", gpu_device_info(device)->compute_major,
-               gpu_device_info(device)->compute_minor);
-    if (by_capability != NULL && by_capability->type == JSON_OBJECT) {
-        const struct json_node *own = json_get(by_capability, str_cstr(&capability));
-        node = own != NULL ? own : node;
-    }
-    str_fini(&capability);
-    return node != NULL && node->type == JSON_STRING && json_text(node).len > 0
-               ? json_text(node)
-               : SLICE("model.plan");
-}
-
-static TRITONSERVER_Error *read_file(const struct trt_model *m, const struct gpu_device *device,
-                                     struct str *bytes)
-{
-    struct str path = STR_INIT;
-    str_printf(&path, "%s/%llu/", m->config.directory, (unsigned long long)m->config.version);
-    str_append_slice(&path, file_name(m, device));
-    TRITONSERVER_Error *error = backend_error(str_status(&path));
-    if (error == NULL && !file_exists(str_cstr(&path))) {
-        error = backend_error_new(TRITONSERVER_ERROR_UNAVAILABLE,
-                                  "unable to find '%s' for model instance '%s'", str_cstr(&path),
-                                  m->config.name);
-    }
-    if (error == NULL) {
-        error = backend_error(file_read(str_cstr(&path), PLAN_BYTES_MAX, bytes));
-    }
-    str_fini(&path);
-    return error;
 }
 
 // ---- plans ----
@@ -167,7 +129,12 @@ static TRITONSERVER_Error *load_plan(struct trt_model *m, int gpu, struct trt_pl
     made->gpu = gpu;
     // Before release 10, contexts of one engine that run at once must not be of one profile.
     made->shared = true;
-    TRITONSERVER_Error *error = read_file(m, device, &bytes);
+    char *path = NULL;
+    TRITONSERVER_Error *error = backend_model_file(&m->config, gpu, "model.plan", &path);
+    if (error == NULL) {
+        error = backend_error(file_read(path, PLAN_BYTES_MAX, &bytes));
+    }
+    mem_free(path);
     if (error == NULL) {
         error = load_engine(m, &bytes, made);
     }
@@ -295,32 +262,12 @@ static TRITONSERVER_Error *read_settings(struct trt_model *m)
 
 // ---- completing ----
 
-// The first GPU that an instance of the model will be on; -1: none will.
-static int first_gpu(const struct trt_model *m)
-{
-    const struct json_node *groups = json_get(m->config.root, "instance_group");
-    if (groups == NULL || groups->type != JSON_ARRAY || groups->count == 0) {
-        return -1;
-    }
-    const struct json_node *group = json_first(groups);
-    const struct json_node *kind = json_get(group, "kind");
-    const struct json_node *gpus = json_get(group, "gpus");
-    int64_t gpu = 0;
-    if (kind == NULL || kind->type != JSON_STRING || !slice_is(json_text(kind), "KIND_GPU")) {
-        return -1;
-    }
-    if (gpus != NULL && gpus->type == JSON_ARRAY && gpus->count > 0) {
-        (void)json_as_i64(json_first(gpus), &gpu);
-    }
-    return (int)gpu;
-}
-
 static TRITONSERVER_Error *complete(struct trt_model *m, TRITONBACKEND_Model *handle)
 {
     bool wanted = false;
     bool changed = false;
     struct trt_plan *plan = NULL;
-    int gpu = first_gpu(m);
+    int gpu = backend_first_gpu(&m->config);
     BACKEND_TRY(TRITONBACKEND_ModelAutoCompleteConfig(handle, &wanted));
     if (!wanted || gpu < 0) {
         return NULL;
