@@ -276,7 +276,7 @@ unit_folders := $(sort $(notdir $(patsubst %/,%,$(dir $(wildcard tests/unit/*/.)
 unit_of = $(patsubst tests/%.c,$(B)/tests/%,$(sort $(wildcard tests/unit/$1/test_*.c)))
 unit_extra_protocol = $(core_so)
 # Tests of backends are hosts: they open the built backends, which resolve the interfaces in the test program.
-unit_extra_backends = $(common_obj) $(B)/obj/backends/tensorflow/tf_proto.o $(B)/obj/backends/pytorch/torch_spec.o $(fake_cuda_lib) | $(torch_tool) $(foreach b,$(backend_names),$(call backend_so,$(b)))
+unit_extra_backends = $(common_obj) $(B)/obj/backends/tensorflow/tf_proto.o $(B)/obj/backends/pytorch/torch_spec.o $(B)/obj/backends/onnxruntime/onnx_gpu_options.o $(fake_cuda_lib) | $(torch_tool) $(foreach b,$(backend_names),$(call backend_so,$(b)))
 unit_ldflags_backends := -rdynamic
 deps_backends := gpu tensor base
 # tests/support/fake_cuda: a pretended CUDA driver, linked into tests of GPU code; and the same as libraries that a program
@@ -293,8 +293,14 @@ $(fake_cuda_so): $(patsubst %.c,$(B)/obj/%.o,$(fake_cuda_src)) $(host_kernels_ob
 	@mkdir -p $(@D)
 	$(q)$(CC) -shared $(ldflags) -Wl,-soname,libcuda.so.1 -o $@ $^ $(sys_base)
 	@ln -sfn libcuda.so.1 $(@D)/libnvidia-ml.so.1
+# tests/support/fake_ort: an ONNX Runtime with a CUDA provider on those GPUs, in front of the real one.
+fake_ort_so := $(B)/tests/fake_ort/libonnxruntime.so
+$(fake_ort_so): $(B)/obj/tests/support/fake_ort/fake_ort.o $(call libs_for,base)
+	@mkdir -p $(@D)
+	$(q)$(CC) -shared $(ldflags) -Wl,-soname,libonnxruntime.so -o $@ $^ $(sys_base)
+	@ln -sfn libonnxruntime.so $(@D)/libonnxruntime_providers_cuda.so
 .PHONY: fake-cuda
-fake-cuda: $(fake_cuda_so)
+fake-cuda: $(fake_cuda_so) $(fake_ort_so)
 # The kernels' text compiled for the processor, and their checks against src/image (without its encoders, which need libraries).
 $(B)/obj/tests/support/%.o: tests/support/%.cc
 	@mkdir -p $(@D)
@@ -387,7 +393,7 @@ bench-programs: $(bench_programs)
 test-tools: $(tool_programs)
 unit: $(unit_programs)
 	$(q)$(PYTHON) tools/run_tests.py --unit $(unit_programs)
-test-programs: $(unit_programs) $(tool_programs) $(fuzz_programs) $(fake_cuda_so) $(fake_trt_so) $(test_backend_so)
+test-programs: $(unit_programs) $(tool_programs) $(fuzz_programs) $(fake_cuda_so) $(fake_ort_so) $(fake_trt_so) $(test_backend_so)
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
 

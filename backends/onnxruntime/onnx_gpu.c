@@ -116,7 +116,8 @@ static const char *why_not_captured(const struct onnx_instance *s)
         }
     }
     for (uint32_t i = 0; i < m->response_count; i++) {
-        if (s->gpu->output_on_host[i] || !largest_size(m, m->responses[i].tensor, &size)) {
+        if (s->gpu->output_on_host[i] || m->responses[i].scatter_source != NULL ||
+            !largest_size(m, m->responses[i].tensor, &size)) {
             return "an output has an open shape or is made on the CPU";
         }
     }
@@ -301,7 +302,7 @@ static TRITONSERVER_Error *find_place(struct onnx_instance *s, struct output_slo
     const struct onnx_tensor *t = out->output->tensor;
     int64_t shown[ONNX_DIMS_MAX];
     uint32_t shown_count = t->dim_count;
-    if (s->batch.count != 1 || out->output->scatter_source != NULL) {
+    if (s->batch.count != 1) {
         return NULL;
     }
     memcpy(shown, dims, t->dim_count * sizeof(*dims));
@@ -320,7 +321,8 @@ static TRITONSERVER_Error *bind_output(struct onnx_instance *s, uint32_t respons
     const struct onnx_tensor *t = out->output->tensor;
     int64_t dims[ONNX_DIMS_MAX];
     bool on_host = s->gpu->output_on_host[response];
-    if (on_host || !onnx_shape_known(s, t, dims, &out->size)) {
+    if (on_host || out->output->scatter_source != NULL ||
+        !onnx_shape_known(s, t, dims, &out->size)) {
         return ort_error(library, library->fn.bind_output_to_device(s->gpu->binding, t->name,
                                                                     on_host ? library->cpu
                                                                             : s->session->memory));

@@ -179,6 +179,34 @@ static TRITONSERVER_Error *set_tensorrt(struct onnx_options *options, const char
     return set_known(options, known, name, text, arena);
 }
 
+// Options whose values have names, which Triton's older parameters number.
+static const struct choice {
+    const char *name;
+    const char *values[4]; // NULL behind the last
+} choices[] = {
+    {"cudnn_conv_algo_search", {"EXHAUSTIVE", "HEURISTIC", "DEFAULT"}},
+    {"arena_extend_strategy", {"kNextPowerOfTwo", "kSameAsRequested"}},
+};
+
+// A name, or its number.
+static TRITONSERVER_Error *set_choice(struct onnx_options *options, const struct choice *choice,
+                                      struct slice text)
+{
+    int count = 0;
+    int number = 0;
+    for (; choice->values[count] != NULL; count++) {
+        if (slice_is(text, choice->values[count])) {
+            return onnx_option_set(options, choice->name, choice->values[count]);
+        }
+    }
+    BACKEND_TRY(backend_parse_int(choice->name, text, &number));
+    if (number < 0 || number >= count) {
+        return backend_error_new(TRITONSERVER_ERROR_INVALID_ARG,
+                                 "unsupported %s value '%d' is requested", choice->name, number);
+    }
+    return onnx_option_set(options, choice->name, choice->values[number]);
+}
+
 static TRITONSERVER_Error *set_cuda(struct onnx_options *options, const char *name,
                                     struct slice text, struct arena *arena)
 {
@@ -187,6 +215,11 @@ static TRITONSERVER_Error *set_cuda(struct onnx_options *options, const char *na
                                  "parameter '%s' of the CUDA Execution Accelerator is set by the "
                                  "instance group",
                                  name);
+    }
+    for (size_t i = 0; i < COUNT(choices); i++) {
+        if (strcmp(choices[i].name, name) == 0) {
+            return set_choice(options, &choices[i], text);
+        }
     }
     return set_known(options, find_known(cuda_known, COUNT(cuda_known), name), name, text, arena);
 }
@@ -242,42 +275,15 @@ static TRITONSERVER_Error *read_accelerators(const struct json_node *optimizatio
 
 // ---- the older parameters ----
 
-// A number that stands for one of some names; the names themselves are taken too.
-static TRITONSERVER_Error *read_choice(const struct model_config *config, const char *name,
-                                       const char *const *choices, int count,
-                                       struct onnx_options *options)
-{
-    struct slice text = {0};
-    int number = 0;
-    if (!model_parameter(config, name, &text)) {
-        return NULL;
-    }
-    for (int i = 0; i < count; i++) {
-        if (slice_is(text, choices[i])) {
-            return onnx_option_set(options, name, choices[i]);
-        }
-    }
-    BACKEND_TRY(backend_parse_int(name, text, &number));
-    if (number < 0 || number >= count) {
-        return backend_error_new(TRITONSERVER_ERROR_INVALID_ARG,
-                                 "unsupported %s value '%d' is requested", name, number);
-    }
-    return onnx_option_set(options, name, choices[number]);
-}
-
 static TRITONSERVER_Error *read_older(const struct model_config *config, struct arena *arena,
                                       struct onnx_options *options)
 {
-    static const char *const searches[] = {"EXHAUSTIVE", "HEURISTIC", "DEFAULT"};
-    static const char *const strategies[] = {"kNextPowerOfTwo", "kSameAsRequested"};
-    static const char *const plain[] = {"gpu_mem_limit", "do_copy_in_default_stream"};
-    BACKEND_TRY(read_choice(config, "cudnn_conv_algo_search", searches, COUNT(searches), options));
-    BACKEND_TRY(
-        read_choice(config, "arena_extend_strategy", strategies, COUNT(strategies), options));
-    for (size_t i = 0; i < COUNT(plain); i++) {
+    static const char *const names[] = {"cudnn_conv_algo_search", "gpu_mem_limit",
+                                        "arena_extend_strategy", "do_copy_in_default_stream"};
+    for (size_t i = 0; i < COUNT(names); i++) {
         struct slice text = {0};
-        if (model_parameter(config, plain[i], &text)) {
-            BACKEND_TRY(set_cuda(options, plain[i], text, arena));
+        if (model_parameter(config, names[i], &text)) {
+            BACKEND_TRY(set_cuda(options, names[i], text, arena));
         }
     }
     return NULL;

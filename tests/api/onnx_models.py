@@ -35,6 +35,19 @@ def library():
     return os.path.join(os.path.dirname(onnxruntime.__file__), "capi")
 
 
+def pretended_gpus(count=2, **more):
+    """The environment of a server that has GPUs, by tests/support/fake_cuda, and an ONNX Runtime with a CUDA provider for them."""
+    import glob
+
+    from servers import PREFIX
+
+    fake = PREFIX / "tests/fake_ort/libonnxruntime.so"
+    assert fake.exists(), f"{fake} is not there: make test-programs builds it"
+    real = sorted(glob.glob(os.path.join(library(), "libonnxruntime.so*")))[0]
+    return {"NEREID_ONNXRUNTIME": str(fake.parent), "FAKE_ORT_REAL": real, "FAKE_CUDA": f"gpus={count},memory=8G",
+            "LD_LIBRARY_PATH": str(PREFIX / "tests/fake"), **more}
+
+
 def model(nodes, inputs, outputs, initializers=()):
     graph = h.make_graph(nodes, "g", inputs, outputs, list(initializers))
     made = h.make_model(graph, opset_imports=[h.make_opsetid("", 17)], ir_version=8)

@@ -17,7 +17,7 @@ http = pytest.importorskip("tritonclient.http")
 
 import onnx_models as models  # noqa: E402
 from onnx import TensorProto as T  # noqa: E402
-from servers import Server, add_model  # noqa: E402
+from servers import PROGRAMS, Server, add_model  # noqa: E402
 
 ARITHMETIC = [T.INT32, T.INT64, T.UINT32, T.UINT64, T.FLOAT16, T.FLOAT, T.DOUBLE]
 BACKEND = 'backend: "onnxruntime"\n'
@@ -93,10 +93,14 @@ def repository(tmp_path_factory):
     return make_repository(tmp_path_factory.mktemp("onnx"))
 
 
-@pytest.fixture(scope="module")
-def server(server_name, repository):
-    env = {"NEREID_ONNXRUNTIME": models.library()}
-    with Server(server_name, repository, "--exit-on-error=false", env=env) as started:
+@pytest.fixture(scope="module", params=[*sorted(PROGRAMS), "nereid-gpus"])
+def server(request, repository):
+    """Each server that is there, and ours on two pretended GPUs, to which every model goes that may."""
+    name, _, gpus = request.param.partition("-")
+    if not PROGRAMS[name].exists():
+        pytest.skip(f"{name} is not at {PROGRAMS[name]}")
+    env = models.pretended_gpus() if gpus else {"NEREID_ONNXRUNTIME": models.library()}
+    with Server(name, repository, "--exit-on-error=false", env=env) as started:
         yield started
 
 
