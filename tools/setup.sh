@@ -9,9 +9,11 @@
 #                                   the frameworks of the other backends: libtorch of Debian (130 MB to download), and
 #                                   TensorFlow to DIR/frameworks (280 MB, 1 GB on disk). FRAMEWORKS=none does without
 #                                   them: what needs them is not built, and its tests are skipped by name.
+#   tools/setup.sh tensorrt DIR TAG|FOLDER...   the same as build, and TensorRT's headers to DIR/frameworks/tensorrt, of those tags of
+#                                   NVIDIA's open-source repository (8.5.3, v10.16) or from a folder that has them
 # Root, or sudo, is asked for only when a package is missing.
 set -euo pipefail
-what=${1:?usage: setup.sh build|lint|demo|test [DIR]}
+what=${1:?usage: setup.sh build|lint|demo|test|tensorrt [DIR]}
 dir=${2:-build}
 here=$(cd "$(dirname "$0")" && pwd)
 
@@ -24,6 +26,7 @@ lint) packages+=(python3 git g++ clang-format cppcheck) ;;
 demo) packages+=(python3 python3-venv curl ca-certificates) ;;
 test) packages+=(python3 python3-venv libpython3-dev curl ca-certificates libcmocka-dev git unzip g++ cmake binutils procps)
       [ "${FRAMEWORKS:-}" = none ] || packages+=(libtorch-dev) ;;
+tensorrt) packages+=(g++ git ca-certificates) ;;
 *) echo "setup.sh: unknown target '$what'" >&2; exit 2 ;;
 esac
 
@@ -40,6 +43,35 @@ if [ ${#missing[@]} -gt 0 ]; then
     "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 fi
 [ "$what" = build ] || [ "$what" = lint ] && exit 0
+
+# TensorRT's headers: not ours to keep in the repository, so they are fetched. The parser's header came with them from 10.1 on; before, it is
+# in the parser's own repository.
+if [ "$what" = tensorrt ]; then
+    source=${TENSORRT_GIT:-https://github.com/NVIDIA/TensorRT}
+    parser=${ONNX_TENSORRT_GIT:-https://github.com/onnx/onnx-tensorrt}
+    for tag in "${@:3}"; do
+        to="$dir/frameworks/tensorrt/$(basename "$tag")/include"
+        mkdir -p "$to"
+        if [ -d "$tag" ]; then
+            headers=$(find -L "$tag" -maxdepth 3 -name NvInfer.h -print -quit)
+            cp -r "$(dirname "${headers:?no NvInfer.h in $tag}")"/Nv*.h "$to/"
+            cp -r "$(dirname "$headers")/impl" "$to/" 2>/dev/null || true
+            continue
+        fi
+        clone=$(mktemp -d)
+        git -c advice.detachedHead=false clone -q --depth 1 --filter=blob:none --no-checkout --branch "$tag" "$source" "$clone/tensorrt"
+        git -C "$clone/tensorrt" archive HEAD include | tar -x -C "$to" --strip-components=1
+        if [ ! -e "$to/NvOnnxParser.h" ]; then
+            release=$(echo "${tag#v}" | cut -d. -f1,2)
+            git -c advice.detachedHead=false clone -q --depth 1 --branch "release/$release-GA" "$parser" "$clone/parser" 2>/dev/null ||
+                git clone -q --depth 1 --branch "$release" "$parser" "$clone/parser"
+            cp "$clone/parser/NvOnnxParser.h" "$to/"
+        fi
+        rm -rf "$clone"
+        echo "TensorRT's headers of $tag in $to"
+    done
+    exit 0
+fi
 
 # The Python environment, made anew when a pin changes.
 python=${PYTHON:-python3}
