@@ -14,7 +14,7 @@
 #define TRUST 2u
 #define AGE_TIMES 32u
 // A gain is one if it exceeds this part of the batch's time, and this much: a parked thread is slower than a hot one.
-#define GAIN_PART 8u
+#define GAIN_PART 4u
 #define GAIN_NS 20000u
 // What hangs is not looked at more often.
 #define AGAIN_MIN_NS 1000000u
