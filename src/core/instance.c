@@ -113,6 +113,13 @@ static void flush_if_due(struct executor *executor, const struct instance *next)
 
 // ---- executing ----------------------------------------------------------------------------------
 
+TRITONSERVER_Error *nereid_instance_stage(TRITONBACKEND_ModelInstance *instance, uint32_t batches)
+{
+    // Read by its executor, which is the thread that is in Initialize.
+    ((struct instance *)instance)->stage = batches;
+    return NULL;
+}
+
 void instance_execute(struct instance *instance, struct request *const *batch, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
@@ -124,6 +131,7 @@ void instance_execute(struct instance *instance, struct request *const *batch, u
         return;
     }
     // The backend has kept none of them.
+    scheduler_note_failure(batch[0]);
     for (uint32_t i = 0; i < count; i++) {
         request_respond_error(batch[i], status, FAIL_REASON_BACKEND);
         status_free(request_release(batch[i], TRITONSERVER_REQUEST_RELEASE_ALL));
@@ -146,20 +154,56 @@ static void run_jobs(struct executor *executor)
     }
 }
 
+// The next of the active instances that may have a batch; NULL: each has as many as it may.
+static struct instance *next_instance(const struct executor *executor)
+{
+    struct instance *instance = executor->active;
+    for (unsigned i = 0; i < executor->active_count; i++) {
+        // Relaxed: only this thread counts up.
+        if (instance->stage == 0 ||
+            atomic_load_explicit(&instance->in_flight, memory_order_relaxed) < instance->stage) {
+            return instance;
+        }
+        instance = instance->next;
+    }
+    return NULL;
+}
+
+// How many batches the executor may have at once.
+static void set_limit(struct executor *executor)
+{
+    uint32_t limit = 0;
+    struct instance *instance = executor->active;
+    for (unsigned i = 0; i < executor->active_count; i++) {
+        if (instance->stage == 0) {
+            limit = 0;
+            break;
+        }
+        limit += instance->stage;
+        instance = instance->next;
+    }
+    executor->seat.limit = limit;
+}
+
 // Takes a batch and executes it. False: nothing was queued, and the seat is idle until `*deadline_ns` (0: until woken).
 // Thread: the driver.
 static bool drive(struct executor *executor, uint64_t *deadline_ns)
 {
     *deadline_ns = 0;
     uint32_t count = 0;
-    if (executor->active != NULL) {
+    struct instance *instance = executor->active;
+    if (instance != NULL) {
+        if (executor->seat.limit != 0) {
+            struct instance *roomy = next_instance(executor);
+            instance = roomy == NULL ? instance : roomy; // then the scheduler gives none
+            executor->seat.charge = &instance->in_flight;
+        }
         count = scheduler_take(executor->model->scheduler, &executor->seat, executor->batch,
                                deadline_ns);
     }
     if (count == 0) {
         return false;
     }
-    struct instance *instance = executor->active;
     executor->active = instance->next;
     flush_if_due(executor, instance);
     instance_execute(instance, executor->batch, count);
@@ -285,6 +329,7 @@ static void activate(struct instance *instance)
         executor->active->next = instance;
     }
     executor->active_count++;
+    set_limit(executor);
 }
 
 static void deactivate(struct instance *instance)
@@ -301,6 +346,7 @@ static void deactivate(struct instance *instance)
     executor->active_count--;
     executor->active = executor->active_count == 0 ? NULL : instance->next;
     instance->next = NULL;
+    set_limit(executor);
     if (executor->active == NULL) {
         scheduler_detach(executor->model->scheduler, &executor->seat);
     }

@@ -58,6 +58,8 @@ struct instance {
     struct executor *executor;
     struct instance *next;      // in the ring of its executor's active ones; NULL if not active
     struct stats_shard *shard;  // where this instance counts
+    uint32_t stage;             // batches that it may have at once; 0: Execute's return ends one
+    _Atomic uint32_t in_flight; // those that it has, where `stage` is set
     _Atomic uint32_t last_ns32; // how long its last Execute took, in ns, saturated
     // What the backend says it holds; guarded by the model's stats.
     struct buffer_attributes *memory_usage;

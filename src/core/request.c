@@ -477,6 +477,9 @@ struct nrd_status *request_release(struct request *request, uint32_t flags)
                           "Request is released with TRITONSERVER_REQUEST_RELEASE_RESCHEDULE, while "
                           "the model is not configured to handle such a flag.");
     }
+    if (request->flight != NULL) {
+        scheduler_land(request);
+    }
     if (request->trace != NULL) {
         trace_report(request->trace, clock_now_ns(), TRITONSERVER_TRACE_REQUEST_END);
         trace_release(request->trace);

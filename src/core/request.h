@@ -22,6 +22,8 @@
 #include "core/buffer_attributes.h"
 #include "triton/core/tritonbackend.h"
 
+struct flight;
+struct lane;
 struct model;
 struct model_io;
 struct response_factory;
@@ -106,6 +108,9 @@ enum fail_reason {
 struct request {
     struct list_node queue_node; // in a queue of the scheduler, while PENDING
     struct model *model;         // holds a reference
+    struct flight *flight;       // the batch in flight that it is of; NULL: not counted
+    struct lane *home;   // the device of the model's that most of its data lie on; NULL: none
+    uint64_t home_bytes; // how many
     struct response_factory *factory;
     enum request_state state;
     uint32_t flags;      // TRITONSERVER_RequestFlag

@@ -51,6 +51,17 @@ typedef struct TRITONSERVER_Error *(*nereid_cuda_ipc_open_fn)(struct TRITONSERVE
                                                               void **, uint64_t *, void **);
 typedef void (*nereid_cuda_ipc_close_fn)(void *region);
 
+/* A backend whose Execute may return before the work is done says here, from within TRITONBACKEND_ModelInstanceInitialize,
+   how many batches it can have at once: 2 to stage one (gather its inputs on a copy stream, say) while another computes. A batch counts
+   until the last of its requests is released, on whatever thread. The core then gives the instance the next batch when it has
+   fewer, and never one more, so that batches are still made late; without this call the return of Execute is what makes room,
+   as in Triton. 0 is that again. Always NULL. Thread: that of Initialize. */
+struct TRITONBACKEND_ModelInstance;
+__attribute__((visibility("default"))) struct TRITONSERVER_Error *
+nereid_instance_stage(struct TRITONBACKEND_ModelInstance *instance, uint32_t batches);
+typedef struct TRITONSERVER_Error *(*nereid_instance_stage_fn)(struct TRITONBACKEND_ModelInstance *,
+                                                               uint32_t);
+
 /* The other way round: a backend that has no use for GPUs exports a symbol nereid_backend_cpu_only (of any kind). Instance groups of KIND_AUTO
    then go to the processor also on a machine with GPUs, and with --gpu-fallback=cpu those of KIND_GPU too. */
 #define NEREID_BACKEND_CPU_ONLY                                                                    \

@@ -146,7 +146,7 @@ TRITONSERVER_Error *TRITONBACKEND_ModelInstanceReportStatistics(
     const uint64_t exec_start_ns, const uint64_t compute_start_ns, const uint64_t compute_end_ns,
     const uint64_t exec_end_ns)
 {
-    const struct request *reported = (const struct request *)request;
+    struct request *reported = (struct request *)request;
     struct stats_times times = {exec_start_ns, compute_start_ns, compute_end_ns, exec_end_ns};
     if (reported->trace != NULL) {
         report_trace(reported->trace, &times);
@@ -157,6 +157,7 @@ TRITONSERVER_Error *TRITONBACKEND_ModelInstanceReportStatistics(
         stats_count_success(own(instance)->shard, rows, reported->start_ns, reported->queue_ns,
                             &times, now);
     } else {
+        scheduler_note_failure(reported);
         stats_count_failure(own(instance)->model->stats, FAIL_REASON_BACKEND,
                             now - reported->start_ns);
     }

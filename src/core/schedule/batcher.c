@@ -326,21 +326,26 @@ static bool is_preferred(const struct batcher *batcher, uint64_t rows)
 }
 
 static void form(struct batcher *batcher, struct walk *walk, struct request **batch,
-                 struct forming *forming)
+                 const struct pick *pick, struct forming *forming)
 {
+    uint64_t max_rows = batcher->max_batch_size;
+    max_rows = pick != NULL && pick->max_rows < max_rows ? pick->max_rows : max_rows;
+    uint64_t skipped = 0;
     uint64_t max_preferred = batcher->preferred[batcher->preferred_count - 1];
     struct request *request;
     while ((request = walk_next(walk)) != NULL) {
         uint32_t rows = rows_of(request);
         if (forming->count == 0) {
+            if (pick != NULL && pick_passes(pick, request, rows, &skipped)) {
+                continue;
+            }
             forming->first = request;
         } else {
             if (forming->rows + rows > max_preferred && forming->best_rows == 0) {
                 forming->best_rows = forming->rows;
                 forming->best_count = forming->count;
             }
-            if (forming->rows + rows > batcher->max_batch_size ||
-                forming->count == batcher->max_batch_size) {
+            if (forming->rows + rows > max_rows || forming->count == batcher->max_batch_size) {
                 forming->ended = CUT_FULL;
                 return;
             }
@@ -394,13 +399,14 @@ static uint32_t decide(const struct batcher *batcher, const struct forming *form
 }
 
 uint32_t batcher_take(struct batcher *batcher, uint64_t now_ns, struct request **batch,
-                      struct dropped *dropped, uint64_t *deadline_ns, enum cut_reason *reason)
+                      struct dropped *dropped, uint64_t *deadline_ns, enum cut_reason *reason,
+                      const struct pick *pick)
 {
     *deadline_ns = 0;
     *reason = CUT_NONE;
     struct walk walk = {.batcher = batcher, .dropped = dropped, .now_ns = now_ns};
     struct forming forming = {0};
-    form(batcher, &walk, batch, &forming);
+    form(batcher, &walk, batch, pick, &forming);
     if (forming.count == 0) {
         return 0;
     }
@@ -413,6 +419,34 @@ uint32_t batcher_take(struct batcher *batcher, uint64_t now_ns, struct request *
         remove_request(batcher, &batcher->levels[at], batch[i]);
     }
     return count;
+}
+
+// The first of `list` that a batch may begin with.
+static const struct request *front_of(const struct list_node *list, const struct pick *pick,
+                                      uint64_t *skipped)
+{
+    LIST_FOR(node, list)
+    {
+        const struct request *request = request_of(node);
+        if (!request_is_cancelled(request) &&
+            !pick_passes(pick, request, rows_of(request), skipped)) {
+            return request;
+        }
+    }
+    return NULL;
+}
+
+const struct request *batcher_front(const struct batcher *batcher, const struct pick *pick)
+{
+    uint64_t skipped = 0;
+    const struct request *found = NULL;
+    for (uint32_t i = 0; i < batcher->level_count && found == NULL; i++) {
+        found = front_of(&batcher->levels[i].fresh, pick, &skipped);
+        if (found == NULL) {
+            found = front_of(&batcher->levels[i].delayed, pick, &skipped);
+        }
+    }
+    return found;
 }
 
 void batcher_expire(struct batcher *batcher, uint64_t now_ns, struct dropped *dropped)

@@ -65,9 +65,12 @@ enum nrd_code batcher_push(struct batcher *batcher, struct request *request, uin
                            enum push_effect *effect);
 // Takes a request of an earlier batch back, to where its arrival puts it. False when memory is out.
 bool batcher_give_back(struct batcher *batcher, struct request *request);
-// The next batch (room for max_batch_size requests), or 0 and when to ask again.
+// The next batch (room for max_batch_size requests), or 0 and when to ask again. `pick` NULL: the first.
 uint32_t batcher_take(struct batcher *batcher, uint64_t now_ns, struct request **batch,
-                      struct dropped *dropped, uint64_t *deadline_ns, enum cut_reason *reason);
+                      struct dropped *dropped, uint64_t *deadline_ns, enum cut_reason *reason,
+                      const struct pick *pick);
+// What the batch of `pick` would begin with; NULL: there is nothing. Changes nothing.
+const struct request *batcher_front(const struct batcher *batcher, const struct pick *pick);
 // Drops the requests that have timed out where the policy is to reject them, and those cancelled among them.
 void batcher_expire(struct batcher *batcher, uint64_t now_ns, struct dropped *dropped);
 // Moves all requests to the end of `out`, the urgent first.

@@ -34,22 +34,42 @@ static bool direct_give_back(void *queue, struct request *request)
 }
 
 static uint32_t direct_take(void *queue, uint64_t now_ns, struct request **batch,
-                            struct dropped *dropped, uint64_t *deadline_ns)
+                            struct dropped *dropped, uint64_t *deadline_ns, const struct pick *pick)
 {
     struct direct *direct = queue;
+    uint64_t skipped = 0;
     (void)now_ns;
     *deadline_ns = 0;
-    struct list_node *node;
-    while ((node = list_pop_front(&direct->queue)) != NULL) {
+    LIST_FOR_SAFE(node, &direct->queue)
+    {
         struct request *request = CONTAINER_OF(node, struct request, queue_node);
+        bool cancelled = request_is_cancelled(request);
+        if (!cancelled && pick != NULL && pick_passes(pick, request, 1, &skipped)) {
+            continue;
+        }
+        list_remove(node);
         direct->count--;
-        if (!request_is_cancelled(request)) {
+        if (!cancelled) {
             batch[0] = request;
             return 1;
         }
         list_push_back(&dropped->cancelled, node);
     }
     return 0;
+}
+
+static const struct request *direct_front(const void *queue, const struct pick *pick)
+{
+    const struct direct *direct = queue;
+    uint64_t skipped = 0;
+    LIST_FOR(node, &direct->queue)
+    {
+        const struct request *request = CONTAINER_OF(node, struct request, queue_node);
+        if (!request_is_cancelled(request) && !pick_passes(pick, request, 1, &skipped)) {
+            return request;
+        }
+    }
+    return NULL;
 }
 
 static void direct_drain(void *queue, struct list_node *out)
@@ -70,9 +90,11 @@ static const struct policy direct_policy = {.destroy = direct_destroy,
                                             .push = direct_push,
                                             .give_back = direct_give_back,
                                             .take = direct_take,
+                                            .front = direct_front,
                                             .drain = direct_drain,
                                             .size = direct_size,
-                                            .timed = false};
+                                            .timed = false,
+                                            .alone = true};
 
 struct nrd_status *direct_create(const struct model *model, struct policy_queue *out)
 {

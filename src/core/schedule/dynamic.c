@@ -25,10 +25,16 @@ static bool dynamic_give_back(void *queue, struct request *request)
 }
 
 static uint32_t dynamic_take(void *queue, uint64_t now_ns, struct request **batch,
-                             struct dropped *dropped, uint64_t *deadline_ns)
+                             struct dropped *dropped, uint64_t *deadline_ns,
+                             const struct pick *pick)
 {
     enum cut_reason reason;
-    return batcher_take(queue, now_ns, batch, dropped, deadline_ns, &reason);
+    return batcher_take(queue, now_ns, batch, dropped, deadline_ns, &reason, pick);
+}
+
+static const struct request *dynamic_front(const void *queue, const struct pick *pick)
+{
+    return batcher_front(queue, pick);
 }
 
 static void dynamic_size(const void *queue, uint64_t *requests, uint64_t *rows)
@@ -53,6 +59,7 @@ static const struct policy dynamic_policy = {.destroy = dynamic_destroy,
                                              .push = dynamic_push,
                                              .give_back = dynamic_give_back,
                                              .take = dynamic_take,
+                                             .front = dynamic_front,
                                              .drain = dynamic_drain,
                                              .size = dynamic_size,
                                              .timed = true};

@@ -19,6 +19,25 @@ struct dropped {
     struct list_node cancelled; // by the client
 };
 
+// Which batch a take is for, where it is not for the first.
+struct pick {
+    uint32_t skip_rows; // left where they are, at the front
+    uint32_t max_rows;  // of the batch
+    // May be NULL. Told of each request that is skipped, and asked whether also the next one, which would begin the batch, is to be
+    // left where it is.
+    bool (*pass)(void *arg, const struct request *request, bool skipped);
+    void *arg;
+};
+// Whether a batch does not begin with `request`. `*skipped_rows` is 0 to begin with.
+static inline bool pick_passes(const struct pick *pick, const struct request *request,
+                               uint32_t rows, uint64_t *skipped_rows)
+{
+    bool skipped = *skipped_rows < pick->skip_rows;
+    *skipped_rows += skipped ? rows : 0;
+    bool left = pick->pass != NULL && pick->pass(pick->arg, request, skipped);
+    return skipped || left;
+}
+
 // What the request just pushed means for idle executors.
 enum push_effect {
     PUSH_READY, // a batch may be taken now
@@ -33,9 +52,11 @@ struct policy {
     // Takes back a request that take() gave out, to where its arrival puts it; its timeout is as it was, and no queue is too full for
     // it. False: memory is out, and the request is still the caller's.
     bool (*give_back)(void *queue, struct request *request);
-    // The next batch, or 0; then `*deadline_ns` is when to ask again (0: after the next push).
+    // The next batch, or 0; then `*deadline_ns` is when to ask again (0: after the next push). `pick` NULL: the first.
     uint32_t (*take)(void *queue, uint64_t now_ns, struct request **batch, struct dropped *dropped,
-                     uint64_t *deadline_ns);
+                     uint64_t *deadline_ns, const struct pick *pick);
+    // The request that take() would begin a batch with, were it to give one; NULL: none. Changes nothing.
+    const struct request *(*front)(const void *queue, const struct pick *pick);
     // Drops what has timed out or was cancelled, when no executor comes by to do so. NULL: there is no such thing.
     void (*expire)(void *queue, uint64_t now_ns, struct dropped *dropped);
     // Moves all that is queued to the end of `out`.
@@ -43,6 +64,7 @@ struct policy {
     // Requests, and rows, that are queued.
     void (*size)(const void *queue, uint64_t *requests, uint64_t *rows);
     bool timed; // take wants to know the time
+    bool alone; // one request an Execute: rows are requests
 };
 
 // Where in `list`, which is in order of arrival, one that arrived at `queue_ns` goes: before the node returned.

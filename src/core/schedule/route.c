@@ -85,6 +85,12 @@ static uint64_t hope(const struct route *route, const struct route_device *devic
     return halves > 62 ? 0 : ns >> halves;
 }
 
+// Rows, of so many of what is counted in the queue.
+static uint64_t rows_of(const struct route *route, uint64_t queued)
+{
+    return route->unit == 0 ? queued : queued * route->unit;
+}
+
 static bool is_known(const struct route_device *device)
 {
     return device->speed.tries >= TRUST;
@@ -234,7 +240,7 @@ static void look_at_others(struct route *route, const struct route_worker *self,
     *others = (struct others){0};
     for (struct route_device *device = route->devices; device != NULL; device = device->next) {
         device->left_rows = 0;
-        uint64_t each = device->serves ? route_estimate(&device->speed, batch) : 0;
+        uint64_t each = device->serves ? route_estimate(&device->speed, rows_of(route, batch)) : 0;
         struct list_node *end = &device->workers;
         for (struct list_node *at = end->next; at != end && each != 0; at = at->next) {
             const struct route_worker *w = worker_of(at);
@@ -309,7 +315,7 @@ void route_decide(struct route *route, const struct route_worker *worker, uint64
     uint64_t all = rows < route->max_rows ? rows : route->max_rows;
     for (uint64_t batch = all;; batch = (uint64_t)1 << (size_of(batch) - 1)) {
         struct others others;
-        uint64_t ns = hope(route, device, batch);
+        uint64_t ns = hope(route, device, rows_of(route, batch));
         uint64_t gain = gain_ns(ns);
         uint64_t patience = ns > gain ? ns - gain : 0;
         look_at_others(route, worker, rows, now_ns, start + patience, patience, &others);
@@ -365,7 +371,7 @@ bool route_leaves(const struct route *route, const struct route_worker *worker,
     if (home == NULL || home == device || !home->serves || !is_known(home) || !is_known(device)) {
         return false;
     }
-    uint64_t each = route_estimate(&home->speed, rows);
+    uint64_t each = route_estimate(&home->speed, rows_of(route, rows));
     uint64_t from = UINT64_MAX;
     LIST_FOR(node, &home->workers)
     {

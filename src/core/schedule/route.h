@@ -47,11 +47,12 @@ struct route_device {
     uint64_t left_rows; // of one decision: what is left to it
 };
 
-// All zero but for max_rows to begin with.
+// All zero but for max_rows to begin with; unit may change.
 struct route {
     struct route_device *devices;
     uint64_t work_ns;      // measured on all devices together: by this estimates age
     uint32_t max_rows;     // of a batch
+    uint32_t unit;         // what is queued is counted in so many rows; 0: one
     double rows_per_ns;    // how fast requests come
     uint64_t counted_rows; // since counted_ns
     uint64_t counted_ns;
@@ -63,8 +64,7 @@ struct route_choice {
     uint32_t max_rows;  // of the batch
     uint64_t start_ns;
     uint64_t finish_ns;
-    uint64_t
-        again_ns; // !take: when to decide again if nothing else happens; 0: when something does
+    uint64_t again_ns; // !take: when to decide again if nothing happens; 0: when something does
 };
 
 void route_add(struct route *route, struct route_device *device);

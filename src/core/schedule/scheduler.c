@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Scheduler: the queue's mutex, who is idle, who is woken; and the pools.
+// Scheduler: the queue's mutex, who is idle, who is woken.
 //
 // An executor that finds nothing counts itself idle (under the mutex) before it parks, so a push either sees it there or
 // it sees the push. A woken executor counts as `waking` until it asks again: while the batches of those on their way cover
@@ -9,7 +9,6 @@
 
 #include <pthread.h>
 #include <sched.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,63 +21,15 @@
 #include "core/response.h"
 #include "core/schedule/ordering.h"
 #include "core/schedule/policy.h"
+#include "core/schedule/scheduler_private.h"
 #include "core/stats.h"
 #include "nereid/ext/core.h"
 #include "proto/model_config.pb-c.h"
 
-// Of each kind of object, so many are kept for the next request.
-#define POOL_IDLE_MAX 2048u
 // How often an empty queue is looked at for timeouts.
 #define WATCH_IDLE_NS 500000000u
-
-struct pool {
-    pthread_mutex_t mutex;
-    struct request *requests;
-    struct response *responses;
-    struct response_factory *factories;
-    unsigned request_count;
-    unsigned response_count;
-    unsigned factory_count;
-    size_t request_block; // first block of a request's arena
-    size_t response_block;
-};
-
-// A device, and the executors that drive it.
-struct lane {
-    struct lane *next;
-    TRITONSERVER_InstanceGroupKind kind;
-    int32_t device_id;
-    struct list_node seats;
-    uint32_t seat_count;
-    bool retired;
-};
-
-struct scheduler {
-    struct model *model;
-    struct policy_queue queue;
-    const char **all_outputs;
-    struct ordering ordering;
-    bool ordered;
-
-    pthread_mutex_t mutex;
-    struct list_node idle; // seats, the last one to become idle first: its cache is warm
-    uint64_t waking;
-    struct seat *timer; // the idle one that is parked with the earliest deadline
-    uint64_t timer_ns;
-    uint64_t hold_back; // TRITONSERVER_DELAY_SCHEDULER: nothing is taken before so many are queued
-    bool stopped;
-    struct lane *lanes;     // those that ever had an executor
-    uint32_t serving_seats; // of lanes in service
-    uint32_t retired_lanes;
-    _Atomic uint32_t wakers;
-
-    // Answers what times out while all executors are busy; only for models whose policy rejects.
-    struct thread watcher;
-    struct parking watcher_parking;
-    _Atomic bool watcher_stop;
-
-    struct pool pool __attribute__((aligned(64)));
-};
+// A clock that is watched is not set earlier for less than this.
+#define WATCH_EARLIER_NS 1000000u
 
 // ---- life ---------------------------------------------------------------------------------------
 
@@ -131,8 +82,8 @@ static uint64_t read_hold_back(void)
 
 // ---- dropped requests ---------------------------------------------------------------------------
 
-static void answer_list(struct list_node *list, enum nrd_code code, const char *text,
-                        enum fail_reason reason)
+void scheduler_answer(struct list_node *list, enum nrd_code code, const char *text,
+                      enum fail_reason reason)
 {
     struct list_node *node;
     while ((node = list_pop_front(list)) != NULL) {
@@ -146,9 +97,13 @@ static void answer_list(struct list_node *list, enum nrd_code code, const char *
 
 static void answer_dropped(struct dropped *dropped)
 {
-    answer_list(&dropped->rejected, NRD_UNAVAILABLE, "Request timeout expired",
-                FAIL_REASON_REJECTED);
-    answer_list(&dropped->cancelled, NRD_CANCELLED, "", FAIL_REASON_CANCELED);
+    if (!list_empty(&dropped->rejected)) {
+        scheduler_answer(&dropped->rejected, NRD_UNAVAILABLE, "Request timeout expired",
+                         FAIL_REASON_REJECTED);
+    }
+    if (!list_empty(&dropped->cancelled)) {
+        scheduler_answer(&dropped->cancelled, NRD_CANCELLED, "", FAIL_REASON_CANCELED);
+    }
 }
 
 // Looks often while requests are queued, seldom otherwise: a push does not wake it.
@@ -185,14 +140,14 @@ struct nrd_status *scheduler_create(struct model *model, struct scheduler **sche
     made->model = model;
     list_init(&made->idle);
     pthread_mutex_init(&made->mutex, NULL);
-    pthread_mutex_init(&made->pool.mutex, NULL);
-    made->pool.request_block = 768 + model->input_count * 384 + model->output_count * 16;
-    made->pool.response_block = 256 + model->output_count * 256;
+    pool_init(&made->pool, 768 + model->input_count * 384 + model->output_count * 16,
+              256 + model->output_count * 256);
     bool dynamic = model->config->scheduling_choice_case ==
                    INFERENCE__MODEL_CONFIG__SCHEDULING_CHOICE_DYNAMIC_BATCHING;
     struct nrd_status *status =
         dynamic ? dynamic_create(model, &made->queue) : direct_create(model, &made->queue);
     if (status == NULL) {
+        made->route.max_rows = made->queue.max_rows;
         made->hold_back = dynamic ? read_hold_back() : 0;
         status = sort_outputs(made);
     }
@@ -227,28 +182,6 @@ static void wait_for_wakers(const struct scheduler *scheduler)
     }
 }
 
-static void free_pool(struct pool *pool)
-{
-    while (pool->requests != NULL) {
-        struct request *request = pool->requests;
-        pool->requests = request->pool_next;
-        arena_fini(&request->arena);
-        mem_free(request);
-    }
-    while (pool->responses != NULL) {
-        struct response *response = pool->responses;
-        pool->responses = response->next;
-        arena_fini(&response->arena);
-        mem_free(response);
-    }
-    while (pool->factories != NULL) {
-        struct response_factory *factory = pool->factories;
-        pool->factories = factory->pool_next;
-        mem_free(factory);
-    }
-    pthread_mutex_destroy(&pool->mutex);
-}
-
 void scheduler_destroy(struct scheduler *scheduler)
 {
     if (scheduler == NULL) {
@@ -264,12 +197,9 @@ void scheduler_destroy(struct scheduler *scheduler)
     if (scheduler->ordered) {
         ordering_fini(&scheduler->ordering);
     }
-    while (scheduler->lanes != NULL) {
-        struct lane *next = scheduler->lanes->next;
-        mem_free(scheduler->lanes);
-        scheduler->lanes = next;
-    }
-    free_pool(&scheduler->pool);
+    routing_fini(scheduler);
+    lanes_fini(scheduler);
+    pool_fini(&scheduler->pool);
     pthread_mutex_destroy(&scheduler->mutex);
     mem_free(scheduler->all_outputs);
     mem_free(scheduler);
@@ -310,19 +240,56 @@ void seat_init(struct seat *seat)
     parking_init(&seat->parking);
 }
 
-static void leave_idle(struct scheduler *scheduler, struct seat *seat)
+void seat_leave_idle(struct scheduler *scheduler, struct seat *seat)
 {
     if (seat->idle) {
         list_remove(&seat->idle_node);
         seat->idle = false;
+        seat->worker.idle = false;
     }
     if (scheduler->timer == seat) {
         scheduler->timer = NULL;
     }
 }
 
-// Chooses whom to wake; the caller wakes it by wake() after it has let go of the mutex. NULL: nobody.
-static struct seat *choose(struct scheduler *scheduler, enum push_effect effect)
+void seat_become_idle(struct scheduler *scheduler, struct seat *seat, uint64_t *deadline_ns)
+{
+    list_push_front(&scheduler->idle, &seat->idle_node);
+    seat->idle = true;
+    if (scheduler->routed) {
+        route_set_idle(&seat->worker, true);
+    }
+    if (*deadline_ns != 0 && (scheduler->timer == NULL || *deadline_ns < scheduler->timer_ns)) {
+        scheduler->timer = seat;
+        scheduler->timer_ns = *deadline_ns;
+    } else {
+        *deadline_ns = 0; // another one watches the clock
+    }
+}
+
+void seat_will_wake(struct scheduler *scheduler)
+{
+    // Relaxed: the mutex orders it; wait_for_wakers() is called when no new ones can come.
+    atomic_fetch_add_explicit(&scheduler->wakers, 1, memory_order_relaxed);
+}
+
+// The idle seat for what is queued. Where there is a choice of devices it may be none, while a busy one is the better; then
+// somebody is to watch whether that one keeps its time.
+static struct seat *find_seat(const struct scheduler *scheduler, struct seat *routed,
+                              uint64_t again_ns)
+{
+    if (routed != NULL) {
+        return routed;
+    }
+    if (again_ns == 0 ||
+        (scheduler->timer != NULL && again_ns + WATCH_EARLIER_NS >= scheduler->timer_ns)) {
+        return NULL;
+    }
+    return scheduler->timer != NULL ? scheduler->timer
+                                    : CONTAINER_OF(scheduler->idle.next, struct seat, idle_node);
+}
+
+struct seat *seat_choose(struct scheduler *scheduler, enum push_effect effect, uint64_t now_ns)
 {
     if (list_empty(&scheduler->idle)) {
         return NULL;
@@ -336,19 +303,28 @@ static struct seat *choose(struct scheduler *scheduler, enum push_effect effect)
         (effect == PUSH_WAIT && watched)) {
         return NULL;
     }
-    // The one that already watches the clock has the batch in hand.
-    struct seat *seat = scheduler->timer != NULL
-                            ? scheduler->timer
-                            : CONTAINER_OF(scheduler->idle.next, struct seat, idle_node);
-    leave_idle(scheduler, seat);
+    struct seat *seat;
+    if (scheduler->routed) {
+        uint64_t again_ns;
+        seat = routing_pick(scheduler, now_ns, &again_ns);
+        seat = find_seat(scheduler, seat, again_ns);
+    } else {
+        // The one that already watches the clock has the batch in hand.
+        seat = scheduler->timer != NULL
+                   ? scheduler->timer
+                   : CONTAINER_OF(scheduler->idle.next, struct seat, idle_node);
+    }
+    if (seat == NULL) {
+        return NULL;
+    }
+    seat_leave_idle(scheduler, seat);
     seat->waking = true;
     scheduler->waking++;
-    // Relaxed: the mutex orders it; wait_for_wakers() is called when no new ones can come.
-    atomic_fetch_add_explicit(&scheduler->wakers, 1, memory_order_relaxed);
+    seat_will_wake(scheduler);
     return seat;
 }
 
-static void wake(struct scheduler *scheduler, struct seat *seat)
+void seat_wake(struct scheduler *scheduler, struct seat *seat)
 {
     if (seat != NULL) {
         parking_wake(&seat->parking);
@@ -376,7 +352,7 @@ static _Thread_local struct {
 static void pull_cork(void)
 {
     for (unsigned i = 0; i < cork.count; i++) {
-        wake(cork.wakes[i].scheduler, cork.wakes[i].seat);
+        seat_wake(cork.wakes[i].scheduler, cork.wakes[i].seat);
     }
     cork.count = 0;
     cork.requests = 0;
@@ -407,7 +383,7 @@ void nereid_uncork_here(void)
     cork.count = last - 1;
     pull_cork();
     if (!executor_lend(seat)) {
-        wake(scheduler, seat);
+        seat_wake(scheduler, seat);
         return;
     }
     // Release: the seat is not touched after this.
@@ -418,7 +394,7 @@ void nereid_uncork_here(void)
 static void wake_by_request(struct scheduler *scheduler, struct seat *seat)
 {
     if (!cork.on || cork.count == CORK_WAKES) {
-        wake(scheduler, seat);
+        seat_wake(scheduler, seat);
         return;
     }
     if (seat != NULL) {
@@ -433,7 +409,7 @@ static void wake_by_request(struct scheduler *scheduler, struct seat *seat)
 // The seat has asked: it is not on its way any more, nor idle.
 static void arrive(struct scheduler *scheduler, struct seat *seat)
 {
-    leave_idle(scheduler, seat);
+    seat_leave_idle(scheduler, seat);
     if (seat->waking) {
         seat->waking = false;
         scheduler->waking--;
@@ -442,180 +418,24 @@ static void arrive(struct scheduler *scheduler, struct seat *seat)
 
 void scheduler_detach(struct scheduler *scheduler, struct seat *seat)
 {
+    uint64_t now = clock_now_ns();
     pthread_mutex_lock(&scheduler->mutex);
     arrive(scheduler, seat);
-    if (seat->lane != NULL) {
-        list_remove(&seat->lane_node);
-        seat->lane->seat_count--;
-        scheduler->serving_seats -= seat->lane->retired ? 0 : 1;
-        seat->lane = NULL;
+    seat->full = false;
+    seat->leaving = true;
+    while (seat->worker.flights > 0) {
+        pthread_mutex_unlock(&scheduler->mutex);
+        parking_wait(&seat->parking, 0);
+        pthread_mutex_lock(&scheduler->mutex);
+        arrive(scheduler, seat);
     }
+    seat->leaving = false;
+    lanes_leave(scheduler, seat);
     // What it was woken for is somebody else's now.
-    struct seat *other = choose(scheduler, PUSH_READY);
+    struct seat *other = seat_choose(scheduler, PUSH_READY, now);
     pthread_mutex_unlock(&scheduler->mutex);
-    wake(scheduler, other);
+    seat_wake(scheduler, other);
     wait_for_wakers(scheduler);
-}
-
-// ---- devices ------------------------------------------------------------------------------------
-
-enum { NO_DEVICE_TEXT = 256 };
-
-void scheduler_describe_device(TRITONSERVER_InstanceGroupKind kind, int32_t device_id, char *text,
-                               size_t size)
-{
-    if (kind == TRITONSERVER_INSTANCEGROUPKIND_GPU) {
-        snprintf(text, size, "GPU %d", (int)device_id);
-    } else {
-        snprintf(text, size, "%s",
-                 kind == TRITONSERVER_INSTANCEGROUPKIND_CPU ? "the processor" : "the model's own");
-    }
-}
-
-// Nothing can be executed any more. While a model is being made it has no executors either: that is not meant.
-static bool none_serves(const struct scheduler *scheduler)
-{
-    return scheduler->serving_seats == 0 && scheduler->retired_lanes > 0;
-}
-
-// Names the devices that are out of service.
-static void no_device_text(struct scheduler *scheduler, char text[NO_DEVICE_TEXT])
-{
-    size_t length = (size_t)snprintf(
-        text, NO_DEVICE_TEXT, "model '%.96s' has no device in service: ", scheduler->model->name);
-    const char *comma = "";
-    uint32_t named = 0;
-    pthread_mutex_lock(&scheduler->mutex);
-    for (const struct lane *lane = scheduler->lanes; lane != NULL && length < NO_DEVICE_TEXT - 40;
-         lane = lane->next) {
-        if (lane->retired) {
-            char name[24];
-            scheduler_describe_device(lane->kind, lane->device_id, name, sizeof(name));
-            length += (size_t)snprintf(text + length, NO_DEVICE_TEXT - length, "%s%s", comma, name);
-            comma = ", ";
-            named++;
-        }
-    }
-    pthread_mutex_unlock(&scheduler->mutex);
-    snprintf(text + length, NO_DEVICE_TEXT - length, " %s out of service",
-             named == 1 ? "is" : "are");
-}
-
-static struct lane *find_lane(const struct scheduler *scheduler,
-                              TRITONSERVER_InstanceGroupKind kind, int32_t device_id)
-{
-    struct lane *lane = scheduler->lanes;
-    while (lane != NULL && (lane->kind != kind || lane->device_id != device_id)) {
-        lane = lane->next;
-    }
-    return lane;
-}
-
-struct nrd_status *scheduler_attach(struct scheduler *scheduler, struct seat *seat,
-                                    TRITONSERVER_InstanceGroupKind kind, int32_t device_id)
-{
-    if (seat->lane != NULL) {
-        return NULL; // another of its instances did so
-    }
-    struct lane *made = mem_calloc(1, sizeof(*made));
-    if (made == NULL) {
-        return status_no_memory();
-    }
-    made->kind = kind;
-    made->device_id = device_id;
-    list_init(&made->seats);
-    pthread_mutex_lock(&scheduler->mutex);
-    struct lane *lane = find_lane(scheduler, kind, device_id);
-    if (lane == NULL) {
-        struct lane **last = &scheduler->lanes;
-        while (*last != NULL) {
-            last = &(*last)->next;
-        }
-        lane = *last = made;
-        made = NULL;
-    }
-    seat->lane = lane;
-    list_push_back(&lane->seats, &seat->lane_node);
-    lane->seat_count++;
-    scheduler->serving_seats += lane->retired ? 0 : 1;
-    pthread_mutex_unlock(&scheduler->mutex);
-    mem_free(made);
-    return NULL;
-}
-
-void scheduler_retire_device(struct scheduler *scheduler, TRITONSERVER_InstanceGroupKind kind,
-                             int32_t device_id)
-{
-    struct list_node left;
-    list_init(&left);
-    struct seat *other = NULL;
-    pthread_mutex_lock(&scheduler->mutex);
-    struct lane *lane = find_lane(scheduler, kind, device_id);
-    if (lane != NULL && !lane->retired) {
-        lane->retired = true;
-        scheduler->retired_lanes++;
-        scheduler->serving_seats -= lane->seat_count;
-        LIST_FOR(node, &lane->seats)
-        {
-            leave_idle(scheduler, CONTAINER_OF(node, struct seat, lane_node));
-        }
-    }
-    if (none_serves(scheduler)) {
-        scheduler->queue.policy->drain(scheduler->queue.queue, &left);
-    } else {
-        other = choose(scheduler, PUSH_READY);
-    }
-    pthread_mutex_unlock(&scheduler->mutex);
-    wake(scheduler, other);
-    if (!list_empty(&left)) {
-        char text[NO_DEVICE_TEXT];
-        no_device_text(scheduler, text);
-        answer_list(&left, NRD_UNAVAILABLE, text, FAIL_REASON_OTHER);
-    }
-}
-
-void scheduler_restore_device(struct scheduler *scheduler, TRITONSERVER_InstanceGroupKind kind,
-                              int32_t device_id)
-{
-    pthread_mutex_lock(&scheduler->mutex);
-    struct lane *lane = find_lane(scheduler, kind, device_id);
-    if (lane != NULL && lane->retired) {
-        lane->retired = false;
-        scheduler->retired_lanes--;
-        scheduler->serving_seats += lane->seat_count;
-        // Each is parked, or about to ask; with the mutex held none of them goes away.
-        LIST_FOR(node, &lane->seats)
-        {
-            parking_wake(&CONTAINER_OF(node, struct seat, lane_node)->parking);
-        }
-    }
-    pthread_mutex_unlock(&scheduler->mutex);
-}
-
-void scheduler_read_device(struct scheduler *scheduler, TRITONSERVER_InstanceGroupKind kind,
-                           int32_t device_id, bool *in_service, uint64_t *queued)
-{
-    uint64_t requests;
-    uint64_t rows;
-    pthread_mutex_lock(&scheduler->mutex);
-    const struct lane *lane = find_lane(scheduler, kind, device_id);
-    scheduler->queue.policy->size(scheduler->queue.queue, &requests, &rows);
-    *in_service = lane == NULL || !lane->retired;
-    bool shares = lane != NULL && !lane->retired && scheduler->serving_seats > 0;
-    *queued = shares ? requests * lane->seat_count / scheduler->serving_seats : 0;
-    pthread_mutex_unlock(&scheduler->mutex);
-}
-
-void scheduler_count_devices(struct scheduler *scheduler, uint32_t *all, uint32_t *in_service)
-{
-    *all = 0;
-    *in_service = 0;
-    pthread_mutex_lock(&scheduler->mutex);
-    for (const struct lane *lane = scheduler->lanes; lane != NULL; lane = lane->next) {
-        *all += lane->seat_count > 0 ? 1 : 0;
-        *in_service += lane->seat_count > 0 && !lane->retired ? 1 : 0;
-    }
-    pthread_mutex_unlock(&scheduler->mutex);
 }
 
 // ---- queue --------------------------------------------------------------------------------------
@@ -628,13 +448,16 @@ struct nrd_status *scheduler_enqueue(struct model *model, struct request *reques
     struct seat *seat = NULL;
     pthread_mutex_lock(&scheduler->mutex);
     bool stopped = scheduler->stopped;
-    bool served = !none_serves(scheduler);
+    bool served = !scheduler->none_serves;
     if (!stopped && served) {
         code = scheduler->queue.policy->push(scheduler->queue.queue, request, request->queue_ns,
                                              &effect);
     }
     if (!stopped && served && code == NRD_OK) {
-        seat = choose(scheduler, effect);
+        if (scheduler->routed) {
+            routing_note(scheduler, request);
+        }
+        seat = seat_choose(scheduler, effect, request->queue_ns);
     }
     pthread_mutex_unlock(&scheduler->mutex);
     wake_by_request(scheduler, seat);
@@ -646,7 +469,7 @@ struct nrd_status *scheduler_enqueue(struct model *model, struct request *reques
     if (!served) {
         stats_count_failure(model->stats, FAIL_REASON_OTHER, clock_now_ns() - request->start_ns);
         char text[NO_DEVICE_TEXT];
-        no_device_text(scheduler, text);
+        lanes_describe_retired(scheduler, text);
         return request_error(request, NRD_UNAVAILABLE, "%s", text);
     }
     if (code != NRD_OK) {
@@ -659,29 +482,51 @@ struct nrd_status *scheduler_enqueue(struct model *model, struct request *reques
 bool scheduler_give_back(struct scheduler *scheduler, struct request *request)
 {
     struct seat *seat = NULL;
+    uint64_t now = clock_now_ns();
+    if (request->flight != NULL) {
+        scheduler_land(request);
+    }
     request->state = REQUEST_STATE_PENDING;
     pthread_mutex_lock(&scheduler->mutex);
-    bool taken = !none_serves(scheduler) &&
+    bool taken = !scheduler->none_serves &&
                  scheduler->queue.policy->give_back(scheduler->queue.queue, request);
     if (taken) {
-        seat = choose(scheduler, PUSH_READY);
+        seat = seat_choose(scheduler, PUSH_READY, now);
     }
     pthread_mutex_unlock(&scheduler->mutex);
-    wake(scheduler, seat);
+    seat_wake(scheduler, seat);
     return taken;
 }
 
-// The seat is to park: it may be woken from now on.
-static void become_idle(struct scheduler *scheduler, struct seat *seat, uint64_t *deadline_ns)
+// What is queued is for others: one that is idle is woken, or the clock is watched for those that are busy.
+static struct seat *decline(struct scheduler *scheduler, struct seat *seat, uint64_t now,
+                            uint64_t *deadline_ns)
 {
-    list_push_front(&scheduler->idle, &seat->idle_node);
-    seat->idle = true;
-    if (*deadline_ns != 0 && (scheduler->timer == NULL || *deadline_ns < scheduler->timer_ns)) {
-        scheduler->timer = seat;
-        scheduler->timer_ns = *deadline_ns;
-    } else {
-        *deadline_ns = 0; // another one watches the clock
+    uint64_t again_ns;
+    struct seat *other = routing_pick(scheduler, now, &again_ns);
+    if (other != NULL) {
+        seat_leave_idle(scheduler, other);
+        other->waking = true;
+        scheduler->waking++;
+        seat_will_wake(scheduler);
     }
+    if (again_ns != 0 && (*deadline_ns == 0 || again_ns < *deadline_ns)) {
+        *deadline_ns = again_ns;
+    }
+    seat_become_idle(scheduler, seat, deadline_ns);
+    return other;
+}
+
+// TRITONSERVER_DELAY_SCHEDULER: whether that many requests have come. With the mutex held.
+static bool still_held_back(struct scheduler *scheduler)
+{
+    uint64_t requests;
+    uint64_t rows;
+    scheduler->queue.policy->size(scheduler->queue.queue, &requests, &rows);
+    if (requests >= scheduler->hold_back || scheduler->stopped) {
+        scheduler->hold_back = 0;
+    }
+    return scheduler->hold_back != 0;
 }
 
 uint32_t scheduler_take(struct scheduler *scheduler, struct seat *seat, struct request **batch,
@@ -694,142 +539,47 @@ uint32_t scheduler_take(struct scheduler *scheduler, struct seat *seat, struct r
     uint64_t now = queue->policy->timed ? clock_now_ns() : 0;
     *deadline_ns = 0;
     uint32_t count = 0;
+    bool waits = false; // for what comes
+    bool declined = false;
+    struct seat *next = NULL;
 
     pthread_mutex_lock(&scheduler->mutex);
     arrive(scheduler, seat);
-    bool serves = !seat->lane->retired;
-    uint64_t requests = 0;
-    uint64_t rows;
-    if (scheduler->hold_back > 0) {
-        queue->policy->size(queue->queue, &requests, &rows);
+    bool routed = scheduler->routed;
+    bool tracked = routed || seat->limit != 0;
+    if (tracked && now == 0) {
+        now = clock_now_ns();
     }
-    if (!serves) {
-        // Its part of the work is for the others.
-    } else if (requests >= scheduler->hold_back || scheduler->stopped) {
-        scheduler->hold_back = 0;
-        count = queue->policy->take(queue->queue, now, batch, &dropped, deadline_ns);
+    bool serves = seat->lane != NULL && seat->lane->device.serves;
+    seat->full = seat->limit != 0 && serves && seat->worker.flights >= seat->limit;
+    if (serves && !seat->full) {
+        if (scheduler->hold_back != 0 && still_held_back(scheduler)) {
+            // Nothing is given yet.
+        } else if (routed) {
+            count = routing_take(scheduler, seat, now, batch, &dropped, deadline_ns, &declined);
+        } else {
+            count = queue->policy->take(queue->queue, now, batch, &dropped, deadline_ns, NULL);
+        }
+        waits = count == 0;
     }
     for (uint32_t i = 0; i < count && scheduler->ordered; i++) {
         if (batch[i]->factory->ordering == NULL) { // one that was given back has its place
             ordering_enter(&scheduler->ordering, batch[i]->factory);
         }
     }
-    struct seat *next = NULL;
-    if (count == 0 && serves) {
-        become_idle(scheduler, seat, deadline_ns);
+    if (tracked && count > 0) {
+        routing_depart(scheduler, seat, batch, count, now);
+    }
+    if (declined) {
+        next = decline(scheduler, seat, now, deadline_ns);
+    } else if (waits) {
+        seat_become_idle(scheduler, seat, deadline_ns);
     } else {
-        next = choose(scheduler, PUSH_READY); // what is left is for another one
+        next = seat_choose(scheduler, PUSH_READY, now); // what is left is for another one
     }
     pthread_mutex_unlock(&scheduler->mutex);
 
-    wake(scheduler, next);
+    seat_wake(scheduler, next);
     answer_dropped(&dropped);
     return count;
-}
-
-// ---- pools --------------------------------------------------------------------------------------
-
-struct request *scheduler_get_request(struct scheduler *scheduler)
-{
-    struct pool *pool = &scheduler->pool;
-    pthread_mutex_lock(&pool->mutex);
-    struct request *request = pool->requests;
-    if (request != NULL) {
-        pool->requests = request->pool_next;
-        pool->request_count--;
-    }
-    pthread_mutex_unlock(&pool->mutex);
-    if (request == NULL) {
-        request = mem_calloc(1, sizeof(*request));
-        if (request == NULL) {
-            return NULL;
-        }
-        arena_init(&request->arena, pool->request_block);
-    }
-    request->pool_next = NULL;
-    return request;
-}
-
-void scheduler_put_request(struct scheduler *scheduler, struct request *request)
-{
-    struct pool *pool = &scheduler->pool;
-    pthread_mutex_lock(&pool->mutex);
-    bool keep = pool->request_count < POOL_IDLE_MAX;
-    if (keep) {
-        request->pool_next = pool->requests;
-        pool->requests = request;
-        pool->request_count++;
-    }
-    pthread_mutex_unlock(&pool->mutex);
-    if (!keep) {
-        arena_fini(&request->arena);
-        mem_free(request);
-    }
-}
-
-struct response *scheduler_get_response(struct scheduler *scheduler)
-{
-    struct pool *pool = &scheduler->pool;
-    pthread_mutex_lock(&pool->mutex);
-    struct response *response = pool->responses;
-    if (response != NULL) {
-        pool->responses = response->next;
-        pool->response_count--;
-    }
-    pthread_mutex_unlock(&pool->mutex);
-    if (response == NULL) {
-        response = mem_calloc(1, sizeof(*response));
-        if (response == NULL) {
-            return NULL;
-        }
-        arena_init(&response->arena, pool->response_block);
-    }
-    response->next = NULL;
-    return response;
-}
-
-void scheduler_put_response(struct scheduler *scheduler, struct response *response)
-{
-    struct pool *pool = &scheduler->pool;
-    pthread_mutex_lock(&pool->mutex);
-    bool keep = pool->response_count < POOL_IDLE_MAX;
-    if (keep) {
-        response->next = pool->responses;
-        pool->responses = response;
-        pool->response_count++;
-    }
-    pthread_mutex_unlock(&pool->mutex);
-    if (!keep) {
-        arena_fini(&response->arena);
-        mem_free(response);
-    }
-}
-
-struct response_factory *scheduler_get_factory(struct scheduler *scheduler)
-{
-    struct pool *pool = &scheduler->pool;
-    pthread_mutex_lock(&pool->mutex);
-    struct response_factory *factory = pool->factories;
-    if (factory != NULL) {
-        pool->factories = factory->pool_next;
-        pool->factory_count--;
-    }
-    pthread_mutex_unlock(&pool->mutex);
-    return factory != NULL ? factory : mem_calloc(1, sizeof(*factory));
-}
-
-void scheduler_put_factory(struct scheduler *scheduler, struct response_factory *factory)
-{
-    struct pool *pool = &scheduler->pool;
-    pthread_mutex_lock(&pool->mutex);
-    bool keep = pool->factory_count < POOL_IDLE_MAX;
-    if (keep) {
-        factory->pool_next = pool->factories;
-        pool->factories = factory;
-        pool->factory_count++;
-    }
-    pthread_mutex_unlock(&pool->mutex);
-    if (!keep) {
-        mem_free(factory);
-    }
 }

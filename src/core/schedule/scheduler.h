@@ -23,6 +23,7 @@
 #include "base/list.h"
 #include "base/status.h"
 #include "base/thread.h"
+#include "core/schedule/route.h"
 #include "triton/core/tritonserver.h"
 
 struct lane;
@@ -84,25 +85,36 @@ const char *const *scheduler_all_outputs(const struct scheduler *scheduler);
 struct seat {
     struct parking parking;
     struct list_node idle_node;
-    struct list_node lane_node;
+    struct route_worker worker;
     struct lane *lane; // NULL: takes nothing
-    bool idle;         // among those that may be woken
-    bool waking;       // was woken, and has not asked since
+    uint32_t limit; // batches that it may have at once; 0: as many as it asks for. The executor's
+    _Atomic uint32_t *
+        charge; // counts the batches of the instance that is to have the next one; NULL: nobody does. The executor's
+    bool idle;  // among those that may be woken
+    bool waking;  // was woken, and has not asked since
+    bool full;    // asked for more than it may have: idle as soon as one has landed
+    bool leaving; // waits for its last batch
 };
 void seat_init(struct seat *seat);
 // From now on the executor may take batches, for that device. Thread: the executor.
 NRD_MUST_USE struct nrd_status *scheduler_attach(struct scheduler *scheduler, struct seat *seat,
                                                  TRITONSERVER_InstanceGroupKind kind,
                                                  int32_t device_id);
-// The executor will take no more; on return nobody touches its seat any more. Thread: the executor.
+// The executor will take no more; waits for the batches that it has. On return nobody touches its seat any more. Thread: the executor.
 void scheduler_detach(struct scheduler *scheduler, struct seat *seat);
 // The most requests that scheduler_take() may return.
 uint32_t scheduler_max_batch(const struct scheduler *scheduler);
 // Takes the next batch into `batch` (room for scheduler_max_batch()), and answers what the queue policy drops on the way.
-// 0: none now; the executor counts as idle and is to park until it is woken or `*deadline_ns` (0: no deadline).
+// 0: none now; the executor is to park until it is woken or `*deadline_ns` (0: no deadline).
 // Thread: the executor.
 uint32_t scheduler_take(struct scheduler *scheduler, struct seat *seat, struct request **batch,
                         uint64_t *deadline_ns);
+
+// A request of a batch in flight (request.flight) is done with: with the last of them the batch has landed, its time is measured,
+// and its executor may have another. Thread: any.
+void scheduler_land(struct request *request);
+// The batch that `request` is of failed: its time says nothing. Thread: any.
+void scheduler_note_failure(struct request *request);
 
 // ---- pools --------------------------------------------------------------------------------------------------------
 

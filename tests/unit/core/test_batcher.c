@@ -60,7 +60,7 @@ static struct request *add(struct bench *b, uint32_t rows, int64_t shape, uint64
 
 static uint32_t take(struct bench *b, uint64_t now)
 {
-    return batcher_take(&b->batcher, now, b->batch, &b->dropped, &b->deadline, &b->reason);
+    return batcher_take(&b->batcher, now, b->batch, &b->dropped, &b->deadline, &b->reason, NULL);
 }
 
 static unsigned length(struct list_node *list)
@@ -293,6 +293,61 @@ static void waiting_ends_with_the_closest_timeout(void **state)
     batcher_fini(&b.batcher);
 }
 
+static bool pass_shape_three(void *arg, const struct request *request, bool skipped)
+{
+    unsigned *asked = arg;
+    *asked += skipped ? 100 : 1;
+    return request->inputs[0].shape[0] == 3;
+}
+
+// A slow device takes from behind what the others will have done, and no more than it can.
+static void pick_leaves_the_front_where_it_is(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_init(&b, 8, NULL, 0, 0);
+    struct request *r[8];
+    for (unsigned i = 0; i < 8; i++) {
+        r[i] = add(&b, 2, i == 3 ? 3 : 1, 0, 0);
+    }
+    unsigned asked = 0;
+    struct pick pick = {.skip_rows = 5, .max_rows = 4, .pass = pass_shape_three, .arg = &asked};
+    assert_ptr_equal(batcher_front(&b.batcher, &pick), r[4]);
+    assert_int_equal(asked, 302); // three are skipped, one is left for its shape
+    assert_int_equal(
+        batcher_take(&b.batcher, 0, b.batch, &b.dropped, &b.deadline, &b.reason, &pick), 2);
+    assert_ptr_equal(b.batch[0], r[4]);
+    assert_ptr_equal(b.batch[1], r[5]);
+    assert_int_equal(b.reason, CUT_FULL);
+    pick = (struct pick){.skip_rows = 100, .max_rows = 8};
+    assert_null(batcher_front(&b.batcher, &pick));
+    assert_int_equal(
+        batcher_take(&b.batcher, 0, b.batch, &b.dropped, &b.deadline, &b.reason, &pick), 0);
+    assert_int_equal(take(&b, 0), 4);
+    assert_ptr_equal(b.batch[0], r[0]);
+    assert_int_equal(take(&b, 0), 2);
+    assert_int_equal(b.batcher.row_count, 0);
+    batcher_fini(&b.batcher);
+}
+
+// Behind what is skipped the rules are what they are: a batch waits for its preferred size until the delay is over.
+static void picked_batch_waits_like_any_other(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_init(&b, 8, (uint32_t[]){4}, 1, 10 * MS);
+    for (unsigned i = 0; i < 6; i++) {
+        add(&b, 1, 1, 0, i * MS);
+    }
+    struct pick pick = {.skip_rows = 3, .max_rows = 8};
+    assert_int_equal(
+        batcher_take(&b.batcher, 6 * MS, b.batch, &b.dropped, &b.deadline, &b.reason, &pick), 0);
+    assert_int_equal(b.deadline, 13 * MS);
+    assert_int_equal(
+        batcher_take(&b.batcher, 13 * MS, b.batch, &b.dropped, &b.deadline, &b.reason, &pick), 3);
+    batcher_fini(&b.batcher);
+}
+
 static void cancelled_requests_are_dropped(void **state)
 {
     (void)state;
@@ -354,6 +409,8 @@ int main(void)
         cmocka_unit_test(timeout_rejects_or_delays_by_policy),
         cmocka_unit_test(timeout_of_a_request_only_shortens),
         cmocka_unit_test(waiting_ends_with_the_closest_timeout),
+        cmocka_unit_test(pick_leaves_the_front_where_it_is),
+        cmocka_unit_test(picked_batch_waits_like_any_other),
         cmocka_unit_test(cancelled_requests_are_dropped),
         cmocka_unit_test(given_back_requests_go_where_their_arrival_puts_them),
     };

@@ -175,6 +175,74 @@ static TRITONSERVER_Error *work(TRITONBACKEND_ModelInstance *instance,
     return TRITONBACKEND_ModelInstanceReportBatchStatistics(instance, count, now, now, now, now);
 }
 
+// ---- a backend that stages: Execute returns, and a thread of each device answers ---------------------------------
+
+enum { STAGE_ROOM = 64 };
+struct stager {
+    struct thread thread;
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    TRITONBACKEND_Request *requests[STAGE_ROOM];
+    unsigned count;
+    unsigned batches; // given and not yet answered
+    bool stop;
+};
+static struct stager stagers[2];
+static _Atomic unsigned too_many;
+
+static void run_stager(void *arg)
+{
+    struct stager *stager = arg;
+    pthread_mutex_lock(&stager->mutex);
+    while (!stager->stop || stager->count > 0) {
+        if (stager->count == 0) {
+            pthread_cond_wait(&stager->changed, &stager->mutex);
+            continue;
+        }
+        TRITONBACKEND_Request *requests[STAGE_ROOM];
+        unsigned count = stager->count;
+        memcpy(requests, stager->requests, count * sizeof(*requests));
+        stager->count = 0;
+        stager->batches = 0;
+        pthread_mutex_unlock(&stager->mutex);
+        for (unsigned i = 0; i < count; i++) {
+            TRITONBACKEND_Response *response;
+            NO_ERROR(TRITONBACKEND_ResponseNew(&response, requests[i]));
+            NO_ERROR(
+                TRITONBACKEND_ResponseSend(response, TRITONSERVER_RESPONSE_COMPLETE_FINAL, NULL));
+            NO_ERROR(TRITONBACKEND_RequestRelease(requests[i], TRITONSERVER_REQUEST_RELEASE_ALL));
+        }
+        pthread_mutex_lock(&stager->mutex);
+    }
+    pthread_mutex_unlock(&stager->mutex);
+}
+
+static TRITONSERVER_Error *stage(TRITONBACKEND_ModelInstance *instance,
+                                 TRITONBACKEND_Request **requests, const uint32_t count)
+{
+    int32_t gpu;
+    uint64_t now = clock_now_ns();
+    NO_ERROR(TRITONBACKEND_ModelInstanceDeviceId(instance, &gpu));
+    for (uint32_t i = 0; i < count; i++) {
+        NO_ERROR(TRITONBACKEND_ModelInstanceReportStatistics(instance, requests[i], true, now, now,
+                                                             now, now));
+    }
+    struct stager *stager = &stagers[gpu];
+    pthread_mutex_lock(&stager->mutex);
+    // Two executors of two batches each: what the thread has taken is not counted here, so there may be less but not more.
+    atomic_fetch_add(&too_many, ++stager->batches > 4 ? 1 : 0);
+    memcpy(stager->requests + stager->count, requests, count * sizeof(*requests));
+    stager->count += count;
+    pthread_cond_signal(&stager->changed);
+    pthread_mutex_unlock(&stager->mutex);
+    return NULL;
+}
+
+static TRITONSERVER_Error *allow_two(TRITONBACKEND_ModelInstance *instance)
+{
+    return nereid_instance_stage(instance, 2);
+}
+
 static void start_clients(void)
 {
     memset(clients, 0, sizeof(clients));
@@ -228,6 +296,77 @@ static void every_request_is_answered_once(void **state)
     }
 }
 
+static void start_on_devices(fixture_execute_fn execute)
+{
+    fixture_start(&fixture, execute, 0);
+    for (int32_t i = 0; i < 4; i++) {
+        fixture_instance(&fixture, TRITONSERVER_INSTANCEGROUPKIND_GPU, i / 2);
+    }
+}
+
+static void requests_to_several_devices_are_answered_once(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < 3; kind++) {
+        fixture_floats(&fixture, 8);
+        if (kind > 0) {
+            fixture_dynamic(&fixture);
+            fixture.dynamic.max_queue_delay_microseconds = kind == 2 ? 200 : 0;
+            fixture.dynamic.preserve_ordering = kind == 1;
+        }
+        start_on_devices(work);
+        fixture_instance(&fixture, TRITONSERVER_INSTANCEGROUPKIND_CPU, 0);
+        start_clients();
+        // Devices come and go meanwhile; one always stays.
+        for (int i = 0; i < 50; i++) {
+            usleep(200);
+            scheduler_retire_device(fixture.model.scheduler, TRITONSERVER_INSTANCEGROUPKIND_GPU,
+                                    i % 2);
+            scheduler_restore_device(fixture.model.scheduler, TRITONSERVER_INSTANCEGROUPKIND_GPU,
+                                     1 - i % 2);
+        }
+        uint64_t sent = join_clients();
+        assert_int_equal(sent, CLIENTS * EACH);
+        assert_all_counted(sent);
+        fixture_stop(&fixture);
+    }
+}
+
+static void staged_requests_are_answered_once(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < 2; kind++) {
+        fixture_floats(&fixture, 8);
+        if (kind > 0) {
+            fixture_dynamic(&fixture);
+        }
+        atomic_store(&too_many, 0);
+        for (unsigned i = 0; i < 2; i++) {
+            stagers[i] = (struct stager){0};
+            pthread_mutex_init(&stagers[i].mutex, NULL);
+            pthread_cond_init(&stagers[i].changed, NULL);
+            fixture_check(thread_start(&stagers[i].thread, "stager", 0, run_stager, &stagers[i]));
+        }
+        fixture.backend.instance_initialize = allow_two;
+        start_on_devices(stage);
+        start_clients();
+        uint64_t sent = join_clients();
+        assert_int_equal(sent, CLIENTS * EACH);
+        assert_all_counted(sent);
+        fixture_stop(&fixture);
+        for (unsigned i = 0; i < 2; i++) {
+            pthread_mutex_lock(&stagers[i].mutex);
+            stagers[i].stop = true;
+            pthread_cond_signal(&stagers[i].changed);
+            pthread_mutex_unlock(&stagers[i].mutex);
+            thread_join(&stagers[i].thread);
+            pthread_cond_destroy(&stagers[i].changed);
+            pthread_mutex_destroy(&stagers[i].mutex);
+        }
+        assert_int_equal(atomic_load(&too_many), 0);
+    }
+}
+
 static void instances_come_and_go_under_load(void **state)
 {
     (void)state;
@@ -236,7 +375,10 @@ static void instances_come_and_go_under_load(void **state)
     fixture_start(&fixture, work, 1);
     start_clients();
     for (int i = 0; i < 20; i++) {
-        struct instance_spec spec = {.name = "m_1", .kind = TRITONSERVER_INSTANCEGROUPKIND_CPU};
+        // On the same device, and on one of its own.
+        struct instance_spec spec = {.name = "m_1",
+                                     .kind = i % 2 == 0 ? TRITONSERVER_INSTANCEGROUPKIND_CPU
+                                                        : TRITONSERVER_INSTANCEGROUPKIND_GPU};
         struct instance *guest;
         fixture_check(instance_create(&fixture.model, &spec, NULL, 0, &guest));
         usleep(1000);
@@ -265,6 +407,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_request_is_answered_once),
+        cmocka_unit_test(requests_to_several_devices_are_answered_once),
+        cmocka_unit_test(staged_requests_are_answered_once),
         cmocka_unit_test(instances_come_and_go_under_load),
         cmocka_unit_test(unload_under_load_loses_nothing),
     };
