@@ -126,6 +126,39 @@ void clean_cache()
 #endif
 }
 
+// Streams of runs that are gone. libtorch keeps memory for each stream that ever multiplied matrices (cuBLAS's workspace,
+// 32 MiB on an H100), and its pool hands out another stream each time: models that come and go would fill the device.
+class spare_streams
+{
+  public:
+    c10::Stream take(const c10::Device &device)
+    {
+        {
+            std::lock_guard<std::mutex> lock(mutex_);
+            for (auto at = streams_.rbegin(); at != streams_.rend(); ++at) {
+                if (at->device() == device) {
+                    c10::Stream stream = *at;
+                    streams_.erase(std::next(at).base());
+                    return stream;
+                }
+            }
+        }
+        return c10::impl::VirtualGuardImpl(c10::kCUDA).getStreamFromGlobalPool(device);
+    }
+
+    void give(const c10::Stream &stream)
+    {
+        std::lock_guard<std::mutex> lock(mutex_);
+        streams_.push_back(stream);
+    }
+
+  private:
+    std::mutex mutex_;
+    std::vector<c10::Stream> streams_;
+};
+
+spare_streams spares;
+
 } // namespace
 
 struct torch_module {
@@ -498,8 +531,7 @@ bool torch_run_create(int device, const struct torch_mode *mode, struct torch_ru
         made->device = device;
         made->mode = *mode;
         if (device >= 0) {
-            made->stream =
-                c10::impl::VirtualGuardImpl(c10::kCUDA).getStreamFromGlobalPool(device_of(device));
+            made->stream = spares.take(device_of(device));
         }
         *run = made.release();
     });
@@ -507,6 +539,10 @@ bool torch_run_create(int device, const struct torch_mode *mode, struct torch_ru
 
 void torch_run_destroy(struct torch_run *run)
 {
+    if (run != nullptr && run->stream.has_value()) {
+        struct torch_why why;
+        guarded(&why, [&] { spares.give(*run->stream); });
+    }
     delete run;
 }
 
