@@ -219,15 +219,17 @@ class Files:
                                   dynamic_axes={INPUT: {0: "n"}, OUTPUT: {0: "n"}}, **options)
         return path
 
-    def plan(self, name, precision="fp32", largest=None, best=None):
-        """A TensorRT plan by `nereid build`; its inputs and outputs are of that precision. Raises RuntimeError with what build said."""
+    def plan(self, name, precision="fp32", largest=None, best=None, tensors=None):
+        """A TensorRT plan by `nereid build`; its inputs and outputs are `tensors`, by default of that precision. Raises RuntimeError with
+        what build said."""
+        tensors = tensors or precision
         largest = largest or {"resnet": 128, "unet": 32}.get(name, 32)
         best = best or min(32, largest)
-        path = self.folder / f"{name}-{precision}-{largest}.plan"
+        path = self.folder / f"{name}-{precision}-{tensors}-{largest}.plan"
         if not path.exists():
             size = NETWORKS[name][1]
             shapes = [f"--{kind}Shapes={INPUT}:{n}x3x{size}x{size}" for kind, n in (("min", 1), ("opt", best), ("max", largest))]
-            formats = [f"--inputIOFormats={precision}:chw", f"--outputIOFormats={precision}:chw"]
+            formats = [f"--inputIOFormats={tensors}:chw", f"--outputIOFormats={tensors}:chw"]
             options = ["--fp16"] if precision == "fp16" else ["--noTF32"]
             if os.environ.get("TRT_DIR"):
                 options.append(f"--tensorrt={os.environ['TRT_DIR']}")

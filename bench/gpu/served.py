@@ -23,8 +23,9 @@ from common import Load, Regions, Report, Server, difference, grpc_request, grpc
 
 GOALS = {"cuda-grpc": 0.95, "cuda-http": 0.95, "grpc": 0.80}
 LARGEST = {"unet": 32}
-# Of the same file on the same GPU; kernels may be chosen anew for each process and batch.
-TOLERANCE = {"fp32": 1e-4, "fp16": 1e-2}
+# Of the same file on the same GPU. Kernels are chosen anew in each process and for each batch, and those of fp32 networks may use TF32,
+# which keeps 11 bits as fp16 does.
+TOLERANCE = {"fp32": 5e-3, "fp16": 1e-2}
 
 
 def measure(server, way, model, x, out_shape, streams, seconds):
