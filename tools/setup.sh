@@ -11,9 +11,14 @@
 #                                   them: what needs them is not built, and its tests are skipped by name.
 #   tools/setup.sh tensorrt DIR TAG|FOLDER...   the same as build, and TensorRT's headers to DIR/frameworks/tensorrt, of those tags of
 #                                   NVIDIA's open-source repository (8.5.3, v10.16) or from a folder that has them
+#   tools/setup.sh onnxruntime-gpu DIR
+#                                   on a machine with an NVIDIA GPU: the same as demo, but ONNX Runtime has the CUDA execution
+#                                   provider, with the libraries of CUDA 13 and cuDNN 9 that it needs (1.5 GB to download, 3 GB
+#                                   on disk, in DIR/frameworks). It stays when demo or test is set up later. Needs a driver for
+#                                   CUDA 13 (580 or newer).
 # Root, or sudo, is asked for only when a package is missing.
 set -euo pipefail
-what=${1:?usage: setup.sh build|lint|demo|test|tensorrt [DIR]}
+what=${1:?usage: setup.sh build|lint|demo|test|tensorrt|onnxruntime-gpu [DIR]}
 dir=${2:-build}
 here=$(cd "$(dirname "$0")" && pwd)
 
@@ -23,7 +28,7 @@ packages=(gcc make pkg-config libc6-dev libevent-dev libnghttp2-dev libssl-dev z
 case $what in
 build) ;;
 lint) packages+=(python3 git g++ clang-format cppcheck) ;;
-demo) packages+=(python3 python3-venv curl ca-certificates) ;;
+demo|onnxruntime-gpu) packages+=(python3 python3-venv curl ca-certificates) ;;
 test) packages+=(python3 python3-venv libpython3-dev curl ca-certificates libcmocka-dev git unzip g++ cmake binutils procps)
       [ "${FRAMEWORKS:-}" = none ] || packages+=(libtorch-dev) ;;
 tensorrt) packages+=(g++ git ca-certificates) ;;
@@ -75,6 +80,8 @@ fi
 
 # The Python environment, made anew when a pin changes.
 python=${PYTHON:-python3}
+gpu=
+[ "$what" != onnxruntime-gpu ] || { gpu=1 what=demo; }
 wanted=$(cat "$here"/requirements/*.txt | sha256sum | cut -c1-16)-$what
 if [ "$(cat "$dir/venv/.made" 2>/dev/null)" != "$wanted" ] && [ "$(cat "$dir/venv/.made" 2>/dev/null)" != "${wanted%-*}-test" ]; then
     echo "making a Python environment in $dir/venv"
@@ -85,11 +92,26 @@ if [ "$(cat "$dir/venv/.made" 2>/dev/null)" != "$wanted" ] && [ "$(cat "$dir/ven
     echo "$wanted" >"$dir/venv/.made"
 fi
 
-# ONNX Runtime's library out of its Python package, where the onnxruntime backend looks first.
+# ONNX Runtime's library out of its Python package, where the onnxruntime backend looks first; in its place, where it was asked for,
+# the one with the CUDA provider, and beside it links to the CUDA libraries, which the backend opens from there.
+place=$dir/lib/nereid/onnxruntime
+mkdir -p "$place"
+wanted=$(sha256sum <"$here/frameworks/onnxruntime-gpu.txt" | cut -c1-16)
+if [ -n "$gpu" ] && [ "$(cat "$place/.gpu" 2>/dev/null)" != "$wanted" ]; then
+    echo "installing ONNX Runtime for GPUs to $dir/frameworks (1.5 GB to download, 3 GB on disk)"
+    rm -rf "$dir/frameworks/onnxruntime-gpu" "$place"
+    "$dir/venv/bin/pip" install -q --disable-pip-version-check --no-deps --only-binary=:all: \
+        --target "$dir/frameworks/onnxruntime-gpu" -r "$here/frameworks/onnxruntime-gpu.txt"
+    mkdir -p "$place"
+    for library in "$dir"/frameworks/onnxruntime-gpu/onnxruntime/capi/libonnxruntime*.so* \
+        $(find "$dir/frameworks/onnxruntime-gpu/nvidia" -name 'lib*.so.*'); do
+        ln -sfn "../../../frameworks/${library#"$dir"/frameworks/}" "$place/$(basename "$library")"
+    done
+    ln -sfn "$(basename "$place"/libonnxruntime.so.*)" "$place/libonnxruntime.so.1"
+    echo "$wanted" >"$place/.gpu"
+fi
 library=$(echo "$dir"/venv/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime.so.*)
-mkdir -p "$dir/lib/nereid/onnxruntime"
-cmp -s "$library" "$dir/lib/nereid/onnxruntime/libonnxruntime.so.1" ||
-    install -m 755 "$library" "$dir/lib/nereid/onnxruntime/libonnxruntime.so.1"
+[ -e "$place/.gpu" ] || cmp -s "$library" "$place/libonnxruntime.so.1" || install -m 755 "$library" "$place/libonnxruntime.so.1"
 [ "$what" = demo ] && exit 0
 
 # TensorFlow, with its library where the tensorflow backend looks first.

@@ -3,6 +3,7 @@
 #include "backends/onnxruntime/ort_library.h"
 
 #include <dlfcn.h>
+#include <glob.h>
 
 #include "backends/common/framework.h"
 #include "base/mem.h"
@@ -202,9 +203,33 @@ bool ort_has_provider(const struct ort_library *library, const char *name)
     return found;
 }
 
+// The provider's library names those of CUDA without a path. Where they lie beside ONNX Runtime's own,
+// they are opened from there, and the linker takes what is open. What is missing shows afterwards.
+static void open_cuda_libraries(const struct ort_library *library)
+{
+    // Each behind those that it needs.
+    static const char *const names[] = {
+        "libcudart.so.*", "libnvJitLink.so.*", "libnvrtc.so.*",  "libcublasLt.so.*",
+        "libcublas.so.*", "libcufft.so.*",     "libcurand.so.*", "libcudnn.so.*",
+    };
+    const char *slash = strrchr(library->path, '/');
+    for (size_t i = 0; slash != NULL && i < sizeof(names) / sizeof(names[0]); i++) {
+        struct str pattern = STR_INIT;
+        glob_t found = {0};
+        str_append(&pattern, library->path, (size_t)(slash - library->path) + 1);
+        str_append_cstr(&pattern, names[i]);
+        if (!pattern.failed && glob(str_cstr(&pattern), 0, NULL, &found) == 0) {
+            (void)dlopen(found.gl_pathv[0], RTLD_LAZY | RTLD_LOCAL);
+        }
+        globfree(&found);
+        str_fini(&pattern);
+    }
+}
+
 // Loads the CUDA provider, as making a session would, and asks for nothing else.
 static TRITONSERVER_Error *try_cuda(const struct ort_library *library)
 {
+    open_cuda_libraries(library);
     static const char *const keys[] = {"device_id"};
     static const char *const values[] = {"0"};
     struct ort_cuda_options *options = NULL;
@@ -225,11 +250,16 @@ static void find_obstacle(struct ort_library *library, struct str *text)
     }
     TRITONSERVER_Error *error = try_cuda(library);
     if (error != NULL) {
+        struct slice why = slice_of(TRITONSERVER_ErrorMessage(error));
+        while (why.len > 0 && why.ptr[why.len - 1] == '\n') {
+            why.len--;
+        }
         str_printf(
             text,
-            "the CUDA execution provider of ONNX Runtime %s at '%s' cannot be loaded: %s (it "
-            "needs CUDA and cuDNN: name their folders in LD_LIBRARY_PATH)",
-            library->version, library->path, TRITONSERVER_ErrorMessage(error));
+            "the CUDA execution provider of ONNX Runtime %s at '%s' cannot be loaded: %.*s (it "
+            "needs CUDA and cuDNN: tools/setup.sh onnxruntime-gpu installs them; else name "
+            "their folders in LD_LIBRARY_PATH)",
+            library->version, library->path, (int)why.len, why.ptr);
         TRITONSERVER_ErrorDelete(error);
     }
 }
