@@ -301,6 +301,12 @@ $(fake_ort_so): $(B)/obj/tests/support/fake_ort/fake_ort.o $(call libs_for,base)
 	@ln -sfn libonnxruntime.so $(@D)/libonnxruntime_providers_cuda.so
 .PHONY: fake-cuda
 fake-cuda: $(fake_cuda_so) $(fake_ort_so)
+# tests/support/lossy_backend: a backend that breaks its GPU when it is asked to; tests put it into the model's directory.
+lossy_so := $(B)/tests/backends/lossy/libtriton_lossy.so
+$(lossy_so): $(B)/obj/tests/support/lossy_backend/lossy.o $(common_obj) $(call libs_for,gpu) $(backend_map)
+	@mkdir -p $(@D)
+	$(q)$(CC) -shared $(ldflags) -Wl,-soname,libtriton_lossy.so -Wl,--version-script=$(backend_map) -Wl,--exclude-libs,ALL \
+	  -o $@ $(filter %.o,$^) $(filter %.a,$^) $(sys_base)
 # The kernels' text compiled for the processor, and their checks against src/image (without its encoders, which need libraries).
 $(B)/obj/tests/support/%.o: tests/support/%.cc
 	@mkdir -p $(@D)
@@ -393,7 +399,7 @@ bench-programs: $(bench_programs)
 test-tools: $(tool_programs)
 unit: $(unit_programs)
 	$(q)$(PYTHON) tools/run_tests.py --unit $(unit_programs)
-test-programs: $(unit_programs) $(tool_programs) $(fuzz_programs) $(fake_cuda_so) $(fake_ort_so) $(fake_trt_so) $(test_backend_so)
+test-programs: $(unit_programs) $(tool_programs) $(fuzz_programs) $(fake_cuda_so) $(fake_ort_so) $(fake_trt_so) $(test_backend_so) $(lossy_so)
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
 

@@ -18,9 +18,12 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "core/gpus.h"
 #include "core/model.h"
 #include "core/request.h"
 #include "core/response.h"
+#include "core/retry.h"
+#include "core/server.h"
 #include "nereid/ext/core.h"
 
 // A response's wake-up is held back for at most this many Executes, and only while they are this short.
@@ -51,9 +54,10 @@ struct executor {
     struct seat seat;
     struct thread thread;
     struct model *model;
-    pthread_mutex_t drive; // held by whoever runs it: its thread while not parked, or a lender
-    bool lendable;         // set before the first instance is active
-    pthread_mutex_t mutex; // the jobs
+    pthread_mutex_t drive;  // held by whoever runs it: its thread while not parked, or a lender
+    bool lendable;          // set before the first instance is active
+    struct gpu_device *gpu; // of all its instances; NULL: none
+    pthread_mutex_t mutex;  // the jobs
     struct job *jobs;
     _Atomic bool has_jobs;
     bool stop;                // its own
@@ -120,10 +124,17 @@ TRITONSERVER_Error *nereid_instance_stage(TRITONBACKEND_ModelInstance *instance,
     return NULL;
 }
 
-void instance_execute(struct instance *instance, struct request *const *batch, uint32_t count)
+void instance_execute(struct instance *instance, struct request **batch, uint32_t count)
 {
+    if (gpus_lost(instance->model->server->gpus) != 0) {
+        count = retry_weed(batch, count);
+        if (count == 0) {
+            return;
+        }
+    }
     for (uint32_t i = 0; i < count; i++) {
         batch[i]->state = REQUEST_STATE_EXECUTING;
+        retry_arm(instance, batch[i]);
     }
     struct nrd_status *status = (struct nrd_status *)instance->model->backend->instance_execute(
         (TRITONBACKEND_ModelInstance *)instance, (TRITONBACKEND_Request **)(uintptr_t)batch, count);
@@ -133,6 +144,9 @@ void instance_execute(struct instance *instance, struct request *const *batch, u
     // The backend has kept none of them.
     scheduler_note_failure(batch[0]);
     for (uint32_t i = 0; i < count; i++) {
+        if (retry_failed(batch[i])) {
+            continue;
+        }
         request_respond_error(batch[i], status, FAIL_REASON_BACKEND);
         status_free(request_release(batch[i], TRITONSERVER_REQUEST_RELEASE_ALL));
     }
@@ -192,7 +206,11 @@ static bool drive(struct executor *executor, uint64_t *deadline_ns)
     *deadline_ns = 0;
     uint32_t count = 0;
     struct instance *instance = executor->active;
-    if (instance != NULL) {
+    if (executor->gpu != NULL && gpu_device_is_lost(executor->gpu)) {
+        if (executor->seat.lane != NULL) { // what it was woken for is for another one
+            scheduler_detach(executor->model->scheduler, &executor->seat);
+        }
+    } else if (instance != NULL) {
         if (executor->seat.limit != 0) {
             struct instance *roomy = next_instance(executor);
             instance = roomy == NULL ? instance : roomy; // then the scheduler gives none
@@ -438,6 +456,10 @@ static struct nrd_status *fill(struct instance *instance, struct model *model,
     instance->kind = spec->kind;
     instance->device_id = spec->device_id;
     instance->passive = spec->passive;
+    instance->group = spec->group;
+    if (spec->kind == TRITONSERVER_INSTANCEGROUPKIND_GPU) {
+        instance->gpu = gpus_device(model->server->gpus, spec->device_id);
+    }
     // Nothing is known of how long an Execute takes.
     atomic_init(&instance->last_ns32, UINT32_MAX);
     instance->name = mem_strdup(spec->name);
@@ -485,6 +507,7 @@ static struct nrd_status *bring_up(struct instance *instance, struct instance *c
         NRD_TRY(executor_create(instance->model, instance->name, lendable, &instance->executor));
     }
     instance->executor->users++;
+    instance->executor->gpu = instance->gpu;
     if (instance->cpu_cores[0] != '\0' || instance->numa_node[0] != '\0') {
         NRD_TRY(run_on_executor(instance, job_pin));
     }
@@ -557,8 +580,21 @@ void instance_destroy(struct instance *instance)
     mem_free(instance);
 }
 
+bool instance_is_lost(const struct instance *instance)
+{
+    return instance->gpu != NULL && gpu_device_is_lost(instance->gpu);
+}
+
+void instance_wake(struct instance *instance)
+{
+    parking_wake(&instance->executor->seat.parking);
+}
+
 struct nrd_status *instance_ready(struct instance *instance)
 {
+    if (instance_is_lost(instance)) {
+        return gpu_device_health(instance->gpu);
+    }
     const struct backend *backend = instance->model->backend;
     return backend->instance_ready == NULL ? NULL
                                            : (struct nrd_status *)backend->instance_ready(

@@ -15,6 +15,7 @@
 #include "core/stats.h"
 #include "triton/core/tritonbackend.h"
 
+struct gpu_device;
 struct model;
 
 struct secondary_device {
@@ -28,6 +29,7 @@ struct instance_spec {
     TRITONSERVER_InstanceGroupKind kind;
     int32_t device_id;
     bool passive;
+    uint32_t group; // its number in the configuration
     const char *host_policy_name;
     struct message *host_policy; // taken, on errors too; {"<policy>":{..}}; NULL is {"<name>":{}}
     const char *cpu_cores;       // pins the thread; NULL or "": not
@@ -43,7 +45,11 @@ struct instance {
     char *name;
     TRITONSERVER_InstanceGroupKind kind;
     int32_t device_id;
+    struct gpu_device *gpu; // NULL unless KIND_GPU, and on a machine that has it
     bool passive;
+    bool
+        left; // its GPU is lost, and another one was made in its place if that could be; core/drain.c's
+    uint32_t group;
     bool begun;       // ModelInstanceInitialize was called
     bool initialized; // and has succeeded
     char *host_policy_name;
@@ -88,7 +94,13 @@ NRD_MUST_USE struct nrd_status *warmup_run(struct instance *instance);
 // woken. Thread: any.
 bool executor_lend(struct seat *seat);
 
-// Gives `batch` to the backend; answers and releases all of it when Execute fails. Thread: its executor.
-void instance_execute(struct instance *instance, struct request *const *batch, uint32_t count);
+// Gives `batch` to the backend; answers and releases all of it when Execute fails, or has it executed on another device when its
+// own is lost. Thread: its executor.
+void instance_execute(struct instance *instance, struct request **batch, uint32_t count);
+
+// Whether its GPU is lost: its executor takes no more batches then. Thread: any.
+bool instance_is_lost(const struct instance *instance);
+// Wakes its executor, so that it sees that. Thread: any.
+void instance_wake(struct instance *instance);
 
 #endif

@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "core/drain.h"
 #include "core/lifecycle_private.h"
 #include "core/model.h"
 #include "core/server.h"
@@ -128,6 +129,20 @@ static void finish_loads(struct lifecycle *lifecycle, struct load_list *list)
     *list = (struct load_list){0};
 }
 
+// A version whose GPUs are all lost: a load of it is one of something new, modified or not. Thread: holds the mutex.
+static bool has_lost_all(const struct model_entry *entry)
+{
+    bool found = false;
+    for (size_t i = 0; i < entry->version_count && !found; i++) {
+        struct str why = STR_INIT;
+        const struct version *version = entry->versions[i];
+        found = version->state == MODEL_STATE_READY &&
+                drain_standing(version->model, &why) == DRAIN_NONE;
+        str_fini(&why);
+    }
+    return found;
+}
+
 // Reads what `look` points at. If it has to be loaded, it is added to `list` with its entry begun. False, with the reason
 // in the log, if it cannot be read; then a model that is known stays as it is.
 static bool look_at(struct lifecycle *lifecycle, struct repo_look *look, struct load_list *list)
@@ -136,7 +151,7 @@ static bool look_at(struct lifecycle *lifecycle, struct repo_look *look, struct 
     struct model_entry *entry = lifecycle_entry(lifecycle, look->name);
     if (entry != NULL) {
         lifecycle_begin(lifecycle, entry);
-        look->has_previous = entry->polled;
+        look->has_previous = entry->polled && !has_lost_all(entry);
         look->previous_ns = entry->modified_ns;
     }
     pthread_mutex_unlock(&lifecycle->mutex);

@@ -81,4 +81,8 @@ NRD_MUST_USE struct nrd_status *lifecycle_why_not(struct lifecycle *lifecycle, c
 NRD_MUST_USE struct nrd_status *lifecycle_index(struct lifecycle *lifecycle, bool ready_only,
                                                 struct str *out);
 
+// Calls `fn(arg, i)` for each i below `count`, on threads as loads have them, and at most as many as may load. Blocking.
+void lifecycle_run_parallel(struct lifecycle *lifecycle, size_t count,
+                            void (*fn)(void *arg, size_t i), void *arg);
+
 #endif

@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "core/drain.h"
 #include "core/lifecycle_private.h"
 #include "core/model.h"
 
@@ -28,6 +29,20 @@ const char *model_state_name(enum model_state state)
 
 // ---- rows -----------------------------------------------------------------------------------------------------------
 
+// A version in service whose GPUs are lost says so; and is not available when nothing is left of it.
+static struct nrd_status *tell_losses(struct version_row *row, const struct model *model)
+{
+    struct str why = STR_INIT;
+    enum drain_standing standing = drain_standing(model, &why);
+    if (standing == DRAIN_ALL) {
+        return NULL;
+    }
+    row->state = standing == DRAIN_NONE ? MODEL_STATE_UNAVAILABLE : row->state;
+    mem_free(row->reason);
+    row->reason = str_take(&why);
+    return row->reason == NULL ? status_no_memory() : NULL;
+}
+
 static struct nrd_status *add_row(struct version_rows *rows, const struct model_entry *entry,
                                   const struct version *version, bool with_models)
 {
@@ -46,11 +61,14 @@ static struct nrd_status *add_row(struct version_rows *rows, const struct model_
     if (row->reason == NULL) {
         return status_no_memory();
     }
-    if (with_models && version != NULL && version->state == MODEL_STATE_READY) {
+    rows->count++;
+    if (version == NULL || version->state != MODEL_STATE_READY) {
+        return NULL;
+    }
+    if (with_models) {
         row->model = model_ref(version->model);
     }
-    rows->count++;
-    return NULL;
+    return tell_losses(row, version->model);
 }
 
 static struct nrd_status *add_entry(struct version_rows *rows, const struct model_entry *entry,

@@ -60,9 +60,6 @@ struct load {
     size_t version_count;
     _Atomic size_t left; // versions not yet done
 };
-// Calls `fn(arg, i)` for each i below `count`, on at most as many threads as may load. Blocking.
-void lifecycle_run_parallel(struct lifecycle *lifecycle, size_t count,
-                            void (*fn)(void *arg, size_t i), void *arg);
 // Loads all versions of all `loads`; each one's outcome is in its `status`. Blocking; the mutex is not held.
 void lifecycle_run_loads(struct lifecycle *lifecycle, struct load *loads, size_t count);
 // Takes all READY versions of `entry` out of service. Thread: does not hold the mutex; the entry is begun.

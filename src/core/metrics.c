@@ -184,6 +184,7 @@ enum series_value {
     SERIES_OUTPUT_US,
     SERIES_PENDING,
     SERIES_LOAD,
+    SERIES_RETRIED, // not Triton's: on machines with GPUs alone
 };
 
 static const struct {
@@ -215,6 +216,8 @@ static const struct {
     {SERIES_PENDING, false, "gauge", "nv_inference_pending_request_count",
      "Instantaneous number of pending requests awaiting execution per-model."},
     {SERIES_LOAD, false, "gauge", "nv_model_load_duration_secs", "Model load time in seconds"},
+    {SERIES_RETRIED, false, "counter", "nereid_inference_retry_count",
+     "Number of inference requests executed again because their GPU was lost"},
 };
 
 static double series_number(const struct series *series, enum series_value value)
@@ -243,6 +246,8 @@ static double series_number(const struct series *series, enum series_value value
         return (double)stats->pending;
     case SERIES_LOAD:
         return (double)series->model->load_duration_ns / 1e9;
+    case SERIES_RETRIED:
+        return (double)atomic_load_explicit(&series->model->retried_requests, memory_order_relaxed);
     }
     return 0;
 }
@@ -303,7 +308,9 @@ static void write_models(const struct metrics *metrics, const struct series *ser
                          struct str *out)
 {
     for (size_t f = 0; f < sizeof(families) / sizeof(families[0]) && count > 0; f++) {
-        if (families[f].latency && !metrics->counter_latencies) {
+        bool gpus = gpus_count(metrics->server->gpus) > 0;
+        if ((families[f].latency && !metrics->counter_latencies) ||
+            (families[f].value == SERIES_RETRIED && !gpus)) {
             continue;
         }
         metric_write_head(out, families[f].name, families[f].help, families[f].type);

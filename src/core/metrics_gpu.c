@@ -110,6 +110,21 @@ static bool number(const struct metrics_gpu *metrics, int gpu, enum gpu_value va
     return false;
 }
 
+// Ours alone: whether a GPU is lost to this server. NVML does not know of contexts.
+static void write_lost(struct metrics_gpu *metrics, int count, struct str *out)
+{
+    metric_write_head(out, "nereid_gpu_lost",
+                      "1 when the GPU is lost to this server, which then uses it no more", "gauge");
+    for (int i = 0; i < count; i++) {
+        struct str labels = STR_INIT;
+        metric_write_label(&labels, "gpu_uuid",
+                           gpu_device_info(gpus_device(metrics->server->gpus, i))->uuid);
+        metric_write_line(out, "nereid_gpu_lost", str_cstr(&labels),
+                          gpus_is_lost(metrics->server->gpus, i) ? 1 : 0);
+        str_fini(&labels);
+    }
+}
+
 void metrics_gpu_write(struct metrics_gpu *metrics, struct str *out)
 {
     int count = gpus_count(metrics->server->gpus);
@@ -133,4 +148,5 @@ void metrics_gpu_write(struct metrics_gpu *metrics, struct str *out)
         }
     }
     pthread_mutex_unlock(&metrics->mutex);
+    write_lost(metrics, count, out);
 }

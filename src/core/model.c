@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "config/model_config.h"
+#include "core/drain.h"
 #include "core/gpus.h"
 #include "core/instance.h"
 #include "core/metrics.h"
@@ -59,6 +60,7 @@ static struct nrd_status *allocate(struct server *server, const struct model_sou
     model->server = server;
     atomic_fetch_add_explicit(&server->models_alive, 1, memory_order_relaxed);
     list_init(&model->reap_node);
+    list_init(&model->alive_node);
     map_init(&model->input_by_name);
     map_init(&model->output_by_name);
     model->version = source->version;
@@ -101,6 +103,32 @@ static struct nrd_status *note_gpu_map(struct model *model, const struct config_
     return model->gpu_map == NULL ? status_no_memory() : NULL;
 }
 
+static bool has_gpu_group(const Inference__ModelConfig *config)
+{
+    bool found = false;
+    for (size_t i = 0; i < config->n_instance_group; i++) {
+        found = found || (int)config->instance_group[i]->kind ==
+                             INFERENCE__MODEL_INSTANCE_GROUP__KIND__KIND_GPU;
+    }
+    return found;
+}
+
+// Keeps what the groups leave open, before that is filled in; for when a GPU is lost. True: one of them wants a GPU.
+static bool note_groups(struct model *model)
+{
+    const Inference__ModelConfig *config = model->config;
+    model->open_groups = config->n_instance_group == 0 ? 1 : 0;
+    model->auto_groups = model->open_groups;
+    for (size_t i = 0; i < config->n_instance_group && i < 64; i++) {
+        const Inference__ModelInstanceGroup *group = config->instance_group[i];
+        bool open = group->n_gpus == 0;
+        bool any = (int)group->kind == INFERENCE__MODEL_INSTANCE_GROUP__KIND__KIND_AUTO;
+        model->open_groups |= (uint64_t)open << i;
+        model->auto_groups |= (uint64_t)(open && any) << i;
+    }
+    return has_gpu_group(config);
+}
+
 // Loads the backend and gives the model its instance groups.
 static struct nrd_status *find_backend(struct model *model)
 {
@@ -115,11 +143,10 @@ static struct nrd_status *find_backend(struct model *model)
                                 config->runtime, config->name, model->directory, model->version_dir,
                                 &model->backend));
     struct config_devices devices = gpus_devices(server->gpus);
-    bool wants_gpu = false;
+    bool wants_gpu = note_groups(model);
     bool may_use_gpu = config->n_instance_group == 0;
     for (size_t i = 0; i < config->n_instance_group; i++) {
         int kind = (int)config->instance_group[i]->kind;
-        wants_gpu = wants_gpu || kind == INFERENCE__MODEL_INSTANCE_GROUP__KIND__KIND_GPU;
         may_use_gpu = may_use_gpu || kind == INFERENCE__MODEL_INSTANCE_GROUP__KIND__KIND_AUTO;
     }
     const char *obstacle = NULL;
@@ -139,8 +166,11 @@ static struct nrd_status *find_backend(struct model *model)
     NRD_TRY(note_gpu_map(model, &devices));
     NRD_TRY(config_normalize_instances(config, &devices, model->backend->groups,
                                        model->backend->group_count));
-    if (wants_gpu && devices.gpu_count == 0 && devices.gpu_fallback_cpu) {
+    if (wants_gpu && devices.gpu_fallback_cpu && !has_gpu_group(config)) {
         model->flags |= MODEL_FLAG_FELL_BACK_TO_CPU;
+    }
+    if (devices.gpu_count > 0) {
+        drain_start(server->drain);
     }
     return config_validate_instances(config, &devices);
 }
@@ -190,10 +220,23 @@ static struct nrd_status *initialize(struct model *model, bool config_provided)
     return message_take(&json, &model->config_json);
 }
 
-// Makes the instance that `at` describes.
-static struct nrd_status *create_instance(struct model *model, const struct placement *at)
+static uint32_t group_number(const struct model *model, const Inference__ModelInstanceGroup *group)
+{
+    uint32_t at = 0;
+    while (at < model->config->n_instance_group && model->config->instance_group[at] != group) {
+        at++;
+    }
+    return at;
+}
+
+struct nrd_status *model_add_instance(struct model *model, const struct placement *at)
 {
     const Inference__ModelInstanceGroup *group = at->group;
+    uint32_t count = atomic_load_explicit(&model->instance_count, memory_order_relaxed);
+    if (count == model->instance_room) {
+        return status_new(NRD_INTERNAL, "model '%s' has no room for one more than %u instances",
+                          model->name, count);
+    }
     struct message *policy = NULL;
     NRD_TRY(server_host_policy(model->server, at->policy_name, &policy));
     struct secondary_device *devices = mem_calloc(group->n_secondary_devices + 1, sizeof(*devices));
@@ -210,6 +253,7 @@ static struct nrd_status *create_instance(struct model *model, const struct plac
         .kind = at->kind,
         .device_id = at->device_id,
         .passive = group->passive,
+        .group = group_number(model, group),
         .host_policy_name = at->policy_name,
         .host_policy = policy,
         .cpu_cores =
@@ -222,12 +266,12 @@ static struct nrd_status *create_instance(struct model *model, const struct plac
         .secondary_device_count = (uint32_t)group->n_secondary_devices,
     };
     struct nrd_status *status =
-        instance_create(model, &spec, model->instances, model->instance_count,
-                        &model->instances[model->instance_count]);
+        instance_create(model, &spec, model->instances, count, &model->instances[count]);
     mem_free(devices);
     if (status == NULL) {
-        model->instance_count++;
         model->passive_count += group->passive ? 1 : 0;
+        // Release: who sees the count sees the instance.
+        atomic_store_explicit(&model->instance_count, count + 1, memory_order_release);
     }
     return status;
 }
@@ -237,10 +281,12 @@ static struct nrd_status *create_instances(struct model *model)
     NRD_TRY(scheduler_create(model, &model->scheduler));
     struct placement_list list = {0};
     NRD_TRY(placement_expand(model->config, &list));
-    model->instances = mem_calloc(list.count + 1, sizeof(struct instance *));
+    // Each GPU that is lost may bring as many again.
+    model->instance_room = (uint32_t)list.count * (1 + (uint32_t)gpus_count(model->server->gpus));
+    model->instances = mem_calloc((size_t)model->instance_room + 1, sizeof(struct instance *));
     struct nrd_status *status = model->instances == NULL ? status_no_memory() : NULL;
     for (size_t i = 0; i < list.count && status == NULL; i++) {
-        status = create_instance(model, &list.items[i]);
+        status = model_add_instance(model, &list.items[i]);
         if (status != NULL) {
             LOG_ERR("ERROR: Failed to create instance: %s", status_text(status));
         }
@@ -270,6 +316,9 @@ struct nrd_status *model_create(struct server *server, const struct model_source
     model->load_duration_ns = clock_now_ns() - start;
     model->on_destroyed = source->on_destroyed;
     model->on_destroyed_arg = source->on_destroyed_arg;
+    pthread_mutex_lock(&server->models_mutex);
+    list_push_back(&server->models, &model->alive_node);
+    pthread_mutex_unlock(&server->models_mutex);
     *out = model;
     return NULL;
 }
@@ -284,9 +333,22 @@ void model_unref(struct model *model)
     server_reap(model->server, model);
 }
 
+bool model_try_ref(struct model *model)
+{
+    int64_t refs = atomic_load_explicit(&model->refs, memory_order_relaxed);
+    while (refs > 0 &&
+           !atomic_compare_exchange_weak_explicit(&model->refs, &refs, refs + 1,
+                                                  memory_order_relaxed, memory_order_relaxed)) {
+    }
+    return refs > 0;
+}
+
 void model_destroy(struct model *model)
 {
     struct server *server = model->server;
+    pthread_mutex_lock(&server->models_mutex);
+    list_remove(&model->alive_node);
+    pthread_mutex_unlock(&server->models_mutex);
     if (model->scheduler != NULL) {
         scheduler_stop(model->scheduler);
     }
@@ -359,7 +421,15 @@ struct nrd_status *model_set_config(struct model *model, uint32_t config_version
 
 bool model_instances_ready(const struct model *model)
 {
-    for (uint32_t i = 0; i < model->instance_count; i++) {
+    uint32_t count = atomic_load_explicit(&model->instance_count, memory_order_acquire);
+    uint32_t lost = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        lost += instance_is_lost(model->instances[i]) || model->instances[i]->passive;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (lost < count && instance_is_lost(model->instances[i])) {
+            continue;
+        }
         struct nrd_status *status = instance_ready(model->instances[i]);
         if (status != NULL) {
             LOG_DEBUG(1, "Model '%s' version %s is not ready: %s", model->name, model->version_text,

@@ -90,7 +90,7 @@ struct model {
     bool initialize_called;
 
     uint32_t max_batch_size; // 0: does not batch
-    unsigned flags;          // enum model_flags
+    _Atomic unsigned flags;  // enum model_flags
     char *gpu_map;           // GPUs that became others, as JSON's members: "\"2\":1"; NULL: none
     struct model_io *inputs; // in the order of the configuration
     uint32_t input_count;
@@ -101,15 +101,22 @@ struct model {
     struct map output_by_name; // -> struct model_io
     int64_t *dims_memory;      // behind full_dims
 
-    struct instance **instances;
-    uint32_t instance_count;
-    uint32_t passive_count; // of them, never scheduled
+    struct instance **instances; // room for those that take a lost GPU's place, too
+    uint32_t instance_room;
+    _Atomic uint32_t instance_count;   // only grows; an instance is whole when it is counted
+    uint32_t passive_count;            // of them, never scheduled; of the first load
+    _Atomic uint64_t retried_requests; // that were executing on a GPU when it was lost
+    _Atomic uint64_t drained; // the lost GPUs that this model was last seen to (core/drain.h)
+    uint64_t
+        open_groups; // a bit an instance group, of the first 64: the configuration does not say which GPUs
+    uint64_t auto_groups; // of these: nor that it has to be a GPU
     struct scheduler *scheduler;
     struct model_stats *stats;
     struct model_metrics
         *metrics; // per-model series that are not statistics; NULL if metrics are off
     uint64_t load_duration_ns;
 
+    struct list_node alive_node;                          // in the server's list of all models
     struct list_node reap_node;                           // in the server's list of the dead
     void (*on_destroyed)(struct model *model, void *arg); // told just before the memory goes
     void *on_destroyed_arg;
@@ -141,6 +148,13 @@ static inline struct model *model_ref(struct model *model)
     return model;
 }
 void model_unref(struct model *model); // NULL is fine
+// A reference, unless the last one has gone; for who found the model in the server's list. Thread: any; never blocks.
+bool model_try_ref(struct model *model);
+// One more instance of a model in service, in the place of one that was lost. `place` is borrowed. Blocking. Thread: one at a time
+// for a model.
+struct placement;
+NRD_MUST_USE struct nrd_status *model_add_instance(struct model *model,
+                                                   const struct placement *place);
 
 // Borrowed; NULL if there is no such input or output. Thread: any.
 const struct model_io *model_input(const struct model *model, struct slice name);
@@ -148,7 +162,8 @@ const struct model_io *model_output(const struct model *model, struct slice name
 // The label of class `index`; NULL if the output has none. Borrowed.
 const char *model_io_label(const struct model_io *output, size_t index);
 
-// Tells whether each instance says that it is ready (TRITONBACKEND_ModelInstanceReady, where there is one).
+// Tells whether each instance says that it is ready (TRITONBACKEND_ModelInstanceReady, where there is one). Of those whose GPU is lost
+// nothing is asked as long as there are others.
 bool model_instances_ready(const struct model *model);
 
 // The configuration as JSON, complete so far. Returns owned. INVALID_ARG unless `config_version` is 1.

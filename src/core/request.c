@@ -9,8 +9,10 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "core/gpus.h"
 #include "core/model.h"
 #include "core/response.h"
+#include "core/retry.h"
 #include "core/schedule/scheduler.h"
 #include "core/server.h"
 #include "core/stats.h"
@@ -438,6 +440,10 @@ static struct nrd_status *prepare(struct request *request)
         NRD_TRY(request_normalize(request));
         request->normalized = true;
     }
+    if (gpus_lost(request->model->server->gpus) != 0) {
+        NRD_TRY(retry_check_inputs(request));
+    }
+    request->retried = false;
     request->state = REQUEST_STATE_INITIALIZED;
     return NULL;
 }
@@ -476,6 +482,9 @@ struct nrd_status *request_release(struct request *request, uint32_t flags)
         return status_new(NRD_INVALID_ARG,
                           "Request is released with TRITONSERVER_REQUEST_RELEASE_RESCHEDULE, while "
                           "the model is not configured to handle such a flag.");
+    }
+    if (retry_again(request)) {
+        return NULL;
     }
     if (request->flight != NULL) {
         scheduler_land(request);

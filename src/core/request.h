@@ -118,6 +118,7 @@ struct request {
     bool normalized;     // nothing has changed since request_normalize()
     bool warm_up;        // given to the instance directly, not by infer_async()
     bool delayed;        // in the delayed part of its queue: its timeout is over
+    bool retried;        // was executing on a GPU that was lost, and is queued once more
     bool raw;            // its one input is raw: type and shape follow from the model
     uint64_t priority;   // level, 0 when the model has none
     uint64_t timeout_us;
@@ -218,7 +219,8 @@ NRD_MUST_USE struct nrd_status *request_normalize(struct request *request);
 NRD_MUST_USE struct nrd_status *infer_async(struct server *server, struct request *request,
                                             struct trace *trace);
 
-// Gives the request back to the client: its release callback is called on this thread. INVALID_ARG (and nothing happens)
+// Gives the request back to the client: its release callback is called on this thread; but one whose GPU was lost is executed
+// once more instead (core/retry.h). INVALID_ARG (and nothing happens)
 // for TRITONSERVER_REQUEST_RELEASE_RESCHEDULE. Thread: any.
 NRD_MUST_USE struct nrd_status *request_release(struct request *request, uint32_t flags);
 

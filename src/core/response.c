@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "core/model.h"
+#include "core/retry.h"
 #include "core/schedule/ordering.h"
 #include "core/schedule/scheduler.h"
 #include "core/stats.h"
@@ -52,6 +53,7 @@ struct nrd_status *response_factory_renew(struct request *request)
     atomic_store_explicit(&factory->cancelled, false, memory_order_relaxed);
     atomic_store_explicit(&factory->next_index, 0, memory_order_relaxed);
     atomic_store_explicit(&factory->sent, 0, memory_order_relaxed);
+    atomic_store_explicit(&factory->retry, RETRY_OFF, memory_order_relaxed);
     factory->allocator = request->allocator;
     factory->allocator_userp = request->allocator_userp;
     factory->response_fn = request->response_fn;
@@ -298,6 +300,10 @@ void response_send(struct response *response, uint32_t flags)
 {
     struct response_factory *factory = response->factory;
     struct model_stats *stats = factory->model->stats;
+    if (response->status != NULL && retry_holds(response, flags)) {
+        return;
+    }
+    retry_forget(factory);
     response->send_flags = flags;
     if (!response->flags_only && stats_wants_first_response(stats) &&
         atomic_fetch_add_explicit(&factory->sent, 1, memory_order_relaxed) == 0) {
@@ -312,6 +318,7 @@ void response_send(struct response *response, uint32_t flags)
 
 struct nrd_status *response_factory_send_flags(struct response_factory *factory, uint32_t flags)
 {
+    retry_forget(factory);
     if (factory->ordering == NULL) {
         factory->response_fn(NULL, flags, factory->response_userp);
         return NULL;

@@ -10,6 +10,7 @@
 
 #include "core/request.h"
 
+struct gpu_device;
 struct ordering;
 
 // TRITONSERVER_ResponseAllocator. Owned by the client, which keeps it until all responses are gone.
@@ -41,6 +42,10 @@ struct response_factory {
     struct response *early; // waiting for its turn, oldest first
     struct response *early_last;
     bool finished; // the final one is here
+
+    _Atomic int retry;      // enum retry_state
+    struct gpu_device *gpu; // that executes the request, unless RETRY_OFF
+    struct response *held;  // while RETRY_HELD
 
     char *id_long; // owned; when the id does not fit
     struct slice id;

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "core/drain.h"
 #include "core/gpus.h"
 #include "core/lifecycle.h"
 #include "core/metrics.h"
@@ -186,6 +187,8 @@ static struct nrd_status *allocate(const struct server_options *options, struct 
     pthread_rwlock_init(&server->ready_lock, &attributes);
     pthread_rwlockattr_destroy(&attributes);
     map_init(&server->ready);
+    pthread_mutex_init(&server->models_mutex, NULL);
+    list_init(&server->models);
     pthread_mutex_init(&server->reap_mutex, NULL);
     list_init(&server->reap_list);
     parking_init(&server->reap_parking);
@@ -198,6 +201,10 @@ static struct nrd_status *allocate(const struct server_options *options, struct 
     if (status == NULL) {
         server->lifecycle = lifecycle_create(server);
         status = server->lifecycle == NULL ? status_no_memory() : NULL;
+    }
+    if (status == NULL) {
+        server->drain = drain_create(server);
+        status = server->drain == NULL ? status_no_memory() : NULL;
     }
     if (status == NULL && options->metrics) {
         status = metrics_create(server, &server->metrics);
@@ -330,6 +337,7 @@ struct nrd_status *server_stop(struct server *server)
         return NULL;
     }
     LOG_NOTE("Waiting for in-flight requests to complete.");
+    drain_close(server->drain);
     stop_schedulers(server);
     if (!drain(server)) {
         return status_new(NRD_INTERNAL, "Exit timeout expired. Exiting immediately.");
@@ -350,7 +358,10 @@ void server_destroy(struct server *server)
         while (atomic_load(&server->models_alive) > 0) {
             nap(); // somebody still holds a model; its memory and the server's go together
         }
+        drain_destroy(server->drain);
         stop_reaper(server);
+    } else {
+        drain_destroy(server->drain);
     }
     lifecycle_destroy(server->lifecycle);
     metrics_destroy(server->metrics);
@@ -364,6 +375,7 @@ void server_destroy(struct server *server)
     }
     map_fini(&server->ready);
     pthread_rwlock_destroy(&server->ready_lock);
+    pthread_mutex_destroy(&server->models_mutex);
     pthread_mutex_destroy(&server->reap_mutex);
     gpus_destroy(server->gpus);
     server_options_destroy(server->options);

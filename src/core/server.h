@@ -19,6 +19,7 @@
 #include "core/message.h"
 #include "core/options.h"
 
+struct drain;
 struct gpus;
 struct lifecycle;
 struct metrics;
@@ -44,12 +45,16 @@ struct server {
     struct gpus *gpus;
     struct backend_set backends;
     struct lifecycle *lifecycle;
-    struct metrics *metrics;       // NULL if metrics are off
+    struct metrics *metrics; // NULL if metrics are off
+    struct drain *drain;
     _Atomic int64_t models_alive;  // created and not yet destroyed
     _Atomic int64_t control_calls; // in flight
 
     pthread_rwlock_t ready_lock;
     struct map ready; // name -> struct ready_entry
+
+    pthread_mutex_t models_mutex;
+    struct list_node models; // all that were made and not yet destroyed, by alive_node
 
     // The dead models' way out.
     pthread_mutex_t reap_mutex;

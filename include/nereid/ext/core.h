@@ -62,6 +62,17 @@ nereid_instance_stage(struct TRITONBACKEND_ModelInstance *instance, uint32_t bat
 typedef struct TRITONSERVER_Error *(*nereid_instance_stage_fn)(struct TRITONBACKEND_ModelInstance *,
                                                                uint32_t);
 
+/* A backend has lost a device of the instance, which is a TRITONBACKEND_ModelInstance: nothing that it does there works any more. The core
+   finds this out by itself where the backend uses the device's primary context, as the runtime API and all frameworks do; one with
+   contexts of its own says so. `device_id` -1 is the instance's own GPU, `code` a CUresult (0: not known; then the driver is asked),
+   `text` goes to the log. Said before the requests are answered with the error, they are executed on another device instead.
+   Thread: any; takes some microseconds. */
+__attribute__((visibility("default"))) void
+nereid_device_lost(struct TRITONBACKEND_ModelInstance *instance, int64_t device_id, int code,
+                   const char *text);
+typedef void (*nereid_device_lost_fn)(struct TRITONBACKEND_ModelInstance *, int64_t, int,
+                                      const char *);
+
 /* The other way round: a backend that has no use for GPUs exports a symbol nereid_backend_cpu_only (of any kind). Instance groups of KIND_AUTO
    then go to the processor also on a machine with GPUs, and with --gpu-fallback=cpu those of KIND_GPU too. */
 #define NEREID_BACKEND_CPU_ONLY                                                                    \

@@ -10,6 +10,7 @@
 #include "core/model.h"
 #include "core/request.h"
 #include "core/response.h"
+#include "core/retry.h"
 #include "core/stats.h"
 #include "core/trace.h"
 
@@ -158,8 +159,10 @@ TRITONSERVER_Error *TRITONBACKEND_ModelInstanceReportStatistics(
                             &times, now);
     } else {
         scheduler_note_failure(reported);
-        stats_count_failure(own(instance)->model->stats, FAIL_REASON_BACKEND,
-                            now - reported->start_ns);
+        if (!retry_is_held(reported)) {
+            stats_count_failure(own(instance)->model->stats, FAIL_REASON_BACKEND,
+                                now - reported->start_ns);
+        }
     }
     return NULL;
 }

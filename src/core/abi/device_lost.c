@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// nereid_device_lost: what a backend says of its GPU (nereid/ext/core.h).
+#include "base/log.h"
+#include "core/abi/abi.h"
+#include "core/gpus.h"
+#include "core/instance.h"
+#include "core/model.h"
+#include "core/server.h"
+#include "nereid/ext/core.h"
+
+void nereid_device_lost(struct TRITONBACKEND_ModelInstance *instance, int64_t device_id, int code,
+                        const char *text)
+{
+    const struct instance *of = (const struct instance *)instance;
+    int64_t id = device_id < 0 ? of->device_id : device_id;
+    struct nrd_status *status = gpus_report(of->model->server->gpus, id, code, text);
+    if (status == NULL) {
+        LOG_WARN("model '%s': its backend says that GPU %lld is lost (%s), and it works",
+                 of->model->name, (long long)id, text);
+    }
+    status_free(status);
+}
