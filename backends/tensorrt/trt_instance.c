@@ -198,10 +198,22 @@ static TRITONSERVER_Error *make_contexts(struct trt_instance *s)
     return backend_error(gpu_stream_sync(s->compute, 0));
 }
 
+static TRITONSERVER_Error *refuse_secondary(const struct trt_instance *s)
+{
+    uint32_t count = 0;
+    BACKEND_TRY(TRITONBACKEND_ModelInstanceSecondaryDeviceCount(s->handle, &count));
+    return count == 0 ? NULL
+                      : backend_error_new(TRITONSERVER_ERROR_UNSUPPORTED,
+                                          "%s asks for a secondary device (NVDLA), which is not "
+                                          "supported by this build of the tensorrt backend",
+                                          s->name);
+}
+
 static TRITONSERVER_Error *fill(struct trt_instance *s, int gpu)
 {
     struct gpu_scope scope;
     BACKEND_TRY(TRITONBACKEND_ModelInstanceName(s->handle, &s->name));
+    BACKEND_TRY(refuse_secondary(s));
     BACKEND_TRY(trt_plan_acquire(s->model, gpu, s->name, &s->plan));
     s->device = s->plan->device;
     BACKEND_TRY(backend_error(

@@ -8,7 +8,7 @@
 #include "base/str.h"
 #include "gpu/stream.h"
 
-enum { PLAN_BYTES_MAX = INT32_MAX };
+#define PLAN_BYTES_MAX (SIZE_MAX / 2)
 
 TRITONSERVER_DataType trt_triton_type(enum trt_type type)
 {
@@ -77,6 +77,13 @@ static TRITONSERVER_Error *list_tensors(struct trt_model *m, struct trt_plan *pl
         struct trt_io *io = &plan->ios[i];
         shim->engine_tensor(plan->engine, i, &io->tensor);
         io->dtype = trt_triton_type(io->tensor.type);
+        if (io->dtype == TRITONSERVER_TYPE_INVALID) {
+            return backend_error_new(TRITONSERVER_ERROR_UNSUPPORTED,
+                                     "model '%s': %s '%s' is of a type of TensorRT (%d) that "
+                                     "Triton's protocol does not have",
+                                     m->config.name, io->tensor.input ? "input" : "output",
+                                     io->tensor.name, (int)io->tensor.type);
+        }
         io->element = TRITONSERVER_DataTypeByteSize(io->dtype);
         io->open = trt_dims_open(&io->tensor.dims);
         plan->shared = plan->shared && !io->open;

@@ -269,6 +269,9 @@ def test_a_configuration_that_differs_from_the_plan_is_refused(machine, old, new
     (PLAN, CONFIG.replace("output", 'input { name: "z" data_type: TYPE_FP32 dims: [ 4 ] }\noutput', 1),
      "configuration expects 2 inputs, model provides at most 1"),
     ("implicit\n" + PLAN, CONFIG, "plan with an implicit batch dimension"),
+    (PLAN.replace("output y FP32", "output y FP8"), CONFIG, "output 'y' is of a type of TensorRT (6) that Triton's protocol does not have"),
+    (PLAN, CONFIG.replace("gpus: [ 0 ]", "gpus: [ 0 ] secondary_devices { kind: KIND_NVDLA device_id: 0 }"),
+     "m_0_0 asks for a secondary device (NVDLA)"),
     ("nonsense\n", CONFIG, "unable to load plan of model 'm': TensorRT cannot read the plan"),
     (PLAN + "fail context\n", CONFIG, "unable to create TensorRT context for m_0_0: made to fail: context"),
     (PLAN, CONFIG + 'parameters { key: "execution_context_allocation_strategy" value { string_value: "ALWAYS" } }\n',
@@ -455,3 +458,13 @@ def test_a_model_that_the_parser_refuses_is_named(builder, tmp_path):
 def test_a_gpu_that_is_not_there_is_named(builder, tmp_path):
     code, _, err = builder(str(tmp_path / "model.onnx"), "-o", str(tmp_path / "plan"), "--device=3")
     assert code == 1 and "--device=3: there are 1 GPUs" in err
+
+
+def test_the_same_file_loads_into_each_server(server_name, machine, tmp_path):
+    """NVIDIA's server cannot use the pretended GPUs; that it finds all that the library wants of it shows in what the model then says."""
+    model(machine, config=CONFIG.replace("kind: KIND_GPU count: 1 gpus: [ 0 ]", "kind: KIND_CPU"))
+    (tmp_path / "backends/tensorrt/libnereid_trt_8.5.so").unlink()
+    with Server(server_name, machine.models, f"--backend-directory={tmp_path / 'backends'}", "--exit-on-error=false", wait=True) as server:
+        found = client(server).get_model_repository_index()[0]
+    assert found["state"] == "UNAVAILABLE"
+    assert "model 'm': Nereid was built without TensorRT headers" in found["reason"]
