@@ -76,7 +76,7 @@ NRD_MUST_USE TRITONSERVER_Error *gpu_io_wait_all(struct gpu_io *io);
 // The end of a batch: does what was put off, and waits. Afterwards nothing of the batch is used.
 NRD_MUST_USE TRITONSERVER_Error *gpu_io_end(struct gpu_io *io);
 // Nothing is written any more to what was given with `tag` (GPU_IO_ALL: to anything).
-enum { GPU_IO_ALL = UINT32_MAX };
+#define GPU_IO_ALL UINT32_MAX
 void gpu_io_cancel(struct gpu_io *io, uint32_t tag);
 
 #endif

@@ -73,15 +73,17 @@ static void tensorrt_parameters_get_the_providers_names(void **state)
 static void older_parameters_win_over_the_accelerators(void **state)
 {
     (void)state;
-    assert_host_ok(read_options(ACCELERATORS(
-        "{\"name\":\"cuda\",\"parameters\":{\"cudnn_conv_algo_search\":\"DEFAULT\","
-        "\"arena_extend_strategy\":\"1\",\"enable_cuda_graph\":\"true\","
-        "\"gpu_mem_limit\":\"5\"}}") ",\"parameters\":{" PARAMETER("cudnn_conv_algo_search",
-                                                                   "1") "," PARAMETER("gpu_mem_"
-                                                                                      "limit",
-                                                                                      "184467440737"
-                                                                                      "09551615") "," PARAMETER("do_copy_in_default_stream",
-                                                                                                                "0") "}"));
+    static const char accelerator[] =
+        ACCELERATORS("{\"name\":\"cuda\",\"parameters\":{\"cudnn_conv_algo_search\":\"DEFAULT\","
+                     "\"arena_extend_strategy\":\"1\",\"enable_cuda_graph\":\"true\","
+                     "\"gpu_mem_limit\":\"5\"}}");
+    static const char search[] = PARAMETER("cudnn_conv_algo_search", "1");
+    static const char limit[] = PARAMETER("gpu_mem_limit", "18446744073709551615");
+    static const char copy[] = PARAMETER("do_copy_in_default_stream", "0");
+    char text[1024];
+    (void)snprintf(text, sizeof(text), "%s,\"parameters\":{%s,%s,%s}", accelerator, search, limit,
+                   copy);
+    assert_host_ok(read_options(text));
     assert_option(options.cuda_options, "cudnn_conv_algo_search", "HEURISTIC");
     assert_option(options.cuda_options, "arena_extend_strategy", "kSameAsRequested");
     assert_option(options.cuda_options, "gpu_mem_limit", "18446744073709551615");
