@@ -9,6 +9,7 @@
 //   INTRA_OP_THREAD_COUNT, INTER_OP_THREAD_COUNT (also NUM_THREADS, NUM_INTEROP_THREADS)
 #include "backends/pytorch/torch_model.h"
 #include "base/mem.h"
+#include "nereid/ext/core.h"
 
 TRITONSERVER_Error *TRITONBACKEND_Initialize(TRITONBACKEND_Backend *backend)
 {
@@ -98,4 +99,9 @@ TRITONSERVER_Error *TRITONBACKEND_ModelInstanceExecute(TRITONBACKEND_ModelInstan
     void *state = NULL;
     BACKEND_TRY(TRITONBACKEND_ModelInstanceState(instance, &state));
     return torch_execute(state, requests, request_count);
+}
+
+NEREID_BACKEND_TRIM
+{
+    torch_trim();
 }

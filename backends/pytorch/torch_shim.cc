@@ -671,3 +671,13 @@ bool torch_run_wait(struct torch_run *run, struct torch_why *why)
         }
     });
 }
+
+void torch_trim(void)
+{
+    try {
+        if (at::hasCUDA()) {
+            clean_cache();
+        }
+    } catch (const std::exception &) { // nothing of it was ever used
+    }
+}

@@ -130,6 +130,9 @@ bool torch_run_copy(struct torch_run *run, uint32_t index, size_t offset, size_t
 // Waits for all that was given to the run's stream; then gives memory back, if the mode says so.
 bool torch_run_wait(struct torch_run *run, struct torch_why *why);
 
+// Gives the memory of GPUs that the framework only keeps back to the driver, where it can (libtorch 2.9 and newer).
+void torch_trim(void);
+
 #ifdef __cplusplus
 }
 #endif

@@ -6,6 +6,7 @@
 // Each takes the command line from the command's own name on, and returns the exit status.
 int cli_serve(int argc, char **argv);
 int cli_run(int argc, char **argv);
+int cli_place(int argc, char **argv);
 int cli_build(int argc, char **argv);
 
 #endif

@@ -17,7 +17,7 @@ static const struct command commands[] = {
     {"serve", "serve model repositories over HTTP and gRPC", cli_serve},
     {"run", "run a streaming graph", cli_run},
     {"build", "compile an ONNX model into a TensorRT plan", cli_build},
-    {"place", "show where models would go", NULL},
+    {"place", "measure models and show on which GPUs they would go", cli_place},
     {"bench", "measure a server", NULL},
     {"top", "watch a server", NULL},
 };

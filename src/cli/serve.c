@@ -143,6 +143,16 @@ static struct nrd_status *set_backend_options(TRITONSERVER_ServerOptions *core,
     if (serve_option_given(o, "gpu-fallback")) { // the interface's one open door for settings
         SET(SetBackendConfig(core, "", "nereid-gpu-fallback", o->gpu_fallback));
     }
+    if (serve_option_given(o, "placement")) {
+        SET(SetBackendConfig(core, "", "nereid-placement", o->placement));
+    }
+    for (unsigned i = 0; i < o->placement_loads.count; i++) {
+        const struct setting *s = &o->placement_loads.items[i];
+        char key[512];
+        if (snprintf(key, sizeof key, "nereid-load:%s", s->key) < (int)sizeof key) {
+            SET(SetBackendConfig(core, "", key, s->value));
+        }
+    }
     if (o->gpu_map != NULL) {
         SET(SetBackendConfig(core, "", "nereid-gpu-map", o->gpu_map));
     }
@@ -187,8 +197,8 @@ static struct nrd_status *set_log_options(TRITONSERVER_ServerOptions *core,
     return log_set_file(o->log_file);
 }
 
-static struct nrd_status *build_core_options(const struct serve_options *o,
-                                             TRITONSERVER_ServerOptions *core)
+struct nrd_status *serve_core_options(const struct serve_options *o,
+                                      TRITONSERVER_ServerOptions *core)
 {
     NRD_TRY(set_log_options(core, o));
     NRD_TRY(set_server_options(core, o));
@@ -399,7 +409,7 @@ static struct nrd_status *create_core(struct serve *s)
 {
     TRITONSERVER_ServerOptions *options = NULL;
     NRD_TRY(error_to_status(TRITONSERVER_ServerOptionsNew(&options)));
-    struct nrd_status *status = build_core_options(&s->options, options);
+    struct nrd_status *status = serve_core_options(&s->options, options);
     if (status != NULL) {
         status = status_wrap(status, "Failed to build Triton option:\n");
     } else {

@@ -51,6 +51,10 @@ static struct nrd_status *set_config_name(struct serve_options *, const struct o
                                           const char *);
 static struct nrd_status *set_rate_limit(struct serve_options *, const struct option_row *,
                                          const char *);
+static struct nrd_status *set_placement(struct serve_options *, const struct option_row *,
+                                        const char *);
+static struct nrd_status *set_placement_load(struct serve_options *, const struct option_row *,
+                                             const char *);
 static struct nrd_status *set_gpu_fallback(struct serve_options *, const struct option_row *,
                                            const char *);
 static struct nrd_status *set_max_input_size(struct serve_options *, const struct option_row *,
@@ -109,6 +113,8 @@ static const struct option_row rows[] = {
     {NULL, "model-load-retry-count", "integer", "Further tries of a load that failed. Default: 0.", KIND_INT, AT(model_load_retry_count)},
     {NULL, "model-namespacing", "boolean", "Let equal model names of different repositories live side by side. Default: false.", KIND_BOOL, AT(model_namespacing)},
     {NULL, "enable-peer-access", "boolean", "Use peer access between GPUs. Default: true.", KIND_BOOL, AT(enable_peer_access)},
+    {NULL, "placement", "string", "Where instances of KIND_GPU or KIND_AUTO go whose group lists no GPUs: all (one or more on each GPU, as Triton does) or measured (where a measurement of their time and memory says). Nereid's own. Default: all.", KIND_CUSTOM, AT(placement), set_placement},
+    {NULL, "placement-load", "<string>=<string>", "MODEL=REQUESTS_PER_SECOND[@ROWS]: the load that placement by measurement expects; may be given several times. Nereid's own. Default: alike.", KIND_CUSTOM, AT(placement_loads), set_placement_load},
     {NULL, "gpu-fallback", "string", "What a model that asks for a GPU gets where there is none: none (its load fails) or cpu. Nereid's own. Default: none.", KIND_CUSTOM, AT(gpu_fallback), set_gpu_fallback},
     {NULL, "gpu-map", "string", "What the GPU numbers of configurations mean here: none (as they are; one that is not there is refused), wrap (one that is not there becomes an existing one, modulo their number) or pairs, 2:1,3:0. Nereid's own. Default: none; wrap with --gpu-fallback=cpu.", KIND_TEXT, AT(gpu_map)},
 
@@ -212,6 +218,7 @@ static void set_defaults(struct serve_options *options)
         .model_config_name = "",
         .model_load_thread_count = 4,
         .enable_peer_access = true,
+        .placement = "all",
         .gpu_fallback = "none",
         .allow_http = true,
         .http_address = "0.0.0.0",
@@ -413,6 +420,34 @@ static struct nrd_status *set_gpu_fallback(struct serve_options *options,
     }
     options->gpu_fallback = arg;
     return NULL;
+}
+
+static struct nrd_status *set_placement(struct serve_options *options,
+                                        const struct option_row *row, const char *arg)
+{
+    (void)row;
+    if (strcmp(arg, "all") != 0 && strcmp(arg, "measured") != 0) {
+        return status_new(NRD_INVALID_ARG, "invalid argument for --placement: all or measured");
+    }
+    options->placement = arg;
+    return NULL;
+}
+
+static struct nrd_status *set_placement_load(struct serve_options *options,
+                                             const struct option_row *row, const char *arg)
+{
+    (void)row;
+    struct slice rest = slice_of(arg);
+    struct slice model;
+    // A model's name may have a '=' in it, a load has none.
+    const char *last = strrchr(arg, '=');
+    if (last == NULL || last == arg || last[1] == '\0') {
+        return status_new(NRD_INVALID_ARG,
+                          "invalid argument for --placement-load: MODEL=REQUESTS_PER_SECOND[@ROWS]");
+    }
+    model = slice_make(arg, (size_t)(last - arg));
+    rest = slice_of(last + 1);
+    return push_setting(&options->placement_loads, SLICE(""), model, rest);
 }
 
 static struct nrd_status *set_max_input_size(struct serve_options *options,
@@ -740,6 +775,7 @@ void serve_options_fini(struct serve_options *options)
     settings_fini(&options->metrics_config);
     settings_fini(&options->backend_config);
     settings_fini(&options->host_policies);
+    settings_fini(&options->placement_loads);
     mem_free(options->cuda_memory_pools.items);
     mem_free(options->cuda_virtual_address_sizes.items);
     mem_free(options->model_load_gpu_limits.items);

@@ -69,8 +69,10 @@ struct serve_options {
     int model_load_retry_count;
     bool model_namespacing;
     bool enable_peer_access;
-    const char *gpu_fallback; // "none" or "cpu"; Nereid's own
-    const char *gpu_map;      // "none", "wrap" or pairs; NULL: not given; Nereid's own
+    const char *placement;               // "all" or "measured"; Nereid's own
+    struct setting_list placement_loads; // name = "", key = the model
+    const char *gpu_fallback;            // "none" or "cpu"; Nereid's own
+    const char *gpu_map;                 // "none", "wrap" or pairs; NULL: not given; Nereid's own
 
     bool allow_http;
     const char *http_address;
@@ -127,6 +129,10 @@ NRD_MUST_USE struct nrd_status *serve_options_parse(struct serve_options *option
 void serve_options_fini(struct serve_options *options);
 // Whether `name` (without dashes) stood on the command line.
 bool serve_option_given(const struct serve_options *options, const char *name);
+// Gives the core what `options` say (serve.c). Errors: the core's. Thread: main.
+struct TRITONSERVER_ServerOptions;
+NRD_MUST_USE struct nrd_status *serve_core_options(const struct serve_options *options,
+                                                   struct TRITONSERVER_ServerOptions *core);
 // The usage text, group by group.
 void serve_options_usage(struct str *out);
 

@@ -238,6 +238,7 @@ static struct nrd_status *open_library(struct backend *backend)
     find_symbol(backend->handle, "TRITONBACKEND_ModelInstanceFinalize",
                 &backend->instance_finalize);
     find_symbol(backend->handle, "TRITONBACKEND_ModelInstanceReady", &backend->instance_ready);
+    find_symbol(backend->handle, "nereid_backend_trim", &backend->trim);
     backend->cpu_only = dlsym(backend->handle, "nereid_backend_cpu_only") != NULL;
     find_symbol(backend->handle, "nereid_backend_gpu_obstacle", &backend->gpu_obstacle);
     return NULL;
@@ -404,6 +405,20 @@ struct nrd_status *backend_set_acquire(struct backend_set *set,
     mem_free(path);
     mem_free(home);
     return status;
+}
+
+void backend_set_trim(struct backend_set *set)
+{
+    pthread_mutex_lock(&set->mutex);
+    size_t at = 0;
+    struct map_entry *entry = NULL;
+    while (map_next(&set->by_library, &at, &entry)) {
+        const struct backend *backend = entry->value;
+        if (backend->trim != NULL) {
+            backend->trim();
+        }
+    }
+    pthread_mutex_unlock(&set->mutex);
 }
 
 void backend_set_print(struct backend_set *set, struct str *out)

@@ -45,6 +45,7 @@ struct backend {
     TRITONSERVER_Error *(*instance_execute)(TRITONBACKEND_ModelInstance *, TRITONBACKEND_Request **,
                                             const uint32_t);
     TRITONSERVER_Error *(*instance_ready)(TRITONBACKEND_ModelInstance *);
+    void (*trim)(void); // nereid_backend_trim
 };
 
 // All backends of one server, by library path.
@@ -71,6 +72,8 @@ NRD_MUST_USE struct nrd_status *backend_add_group(struct backend *backend,
                                                   TRITONSERVER_InstanceGroupKind kind,
                                                   uint64_t count, const uint64_t *devices,
                                                   uint64_t device_count);
+// Lets every backend that keeps memory of GPUs which it does not use give it back (nereid_backend_trim). Thread: any but a loop.
+void backend_set_trim(struct backend_set *set);
 // Appends the table Backend/Path/Config that is printed at the start. Thread: any.
 void backend_set_print(struct backend_set *set, struct str *out);
 

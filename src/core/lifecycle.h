@@ -55,6 +55,11 @@ NRD_MUST_USE struct nrd_status *lifecycle_register(struct lifecycle *lifecycle, 
                                                    size_t count);
 NRD_MUST_USE struct nrd_status *lifecycle_unregister(struct lifecycle *lifecycle, const char *path);
 
+// What placement by measurement would do with all models of the repositories, as JSON; nothing is loaded for good. UNAVAILABLE without a
+// GPU. Blocking.
+NRD_MUST_USE struct nrd_status *lifecycle_report_places(struct lifecycle *lifecycle,
+                                                        struct str *json);
+
 // ---- questions; Thread: any ---------------------------------------------------------------------------------------
 
 struct version_row {

@@ -345,6 +345,7 @@ void lifecycle_run_loads(struct lifecycle *lifecycle, struct load *loads, size_t
         atomic_init(&loads[i].left, loads[i].version_count);
         versions += loads[i].version_count;
     }
+    lifecycle_place(lifecycle, loads, count);
     struct load_plan plan = {lifecycle, mem_calloc(versions + 1, sizeof(*plan.steps))};
     size_t steps = 0;
     for (size_t i = 0; i < count; i++) {

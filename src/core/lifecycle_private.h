@@ -62,6 +62,8 @@ struct load {
 };
 // Loads all versions of all `loads`; each one's outcome is in its `status`. Blocking; the mutex is not held.
 void lifecycle_run_loads(struct lifecycle *lifecycle, struct load *loads, size_t count);
+// Gives instance groups that are left open their GPUs, where placement by measurement is asked for (place/placer.h).
+void lifecycle_place(struct lifecycle *lifecycle, struct load *loads, size_t count);
 // Takes all READY versions of `entry` out of service. Thread: does not hold the mutex; the entry is begun.
 void lifecycle_retire(struct lifecycle *lifecycle, struct model_entry *entry);
 void version_unref(struct version *version); // Thread: holds the mutex; NULL is fine

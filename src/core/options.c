@@ -186,7 +186,8 @@ static bool copy_owned(struct server_options *to, const struct server_options *f
            copy_settings(&to->cuda_virtual_address, &from->cuda_virtual_address) &&
            copy_settings(&to->backend_config, &from->backend_config) &&
            copy_settings(&to->host_policies, &from->host_policies) &&
-           copy_settings(&to->metrics_config, &from->metrics_config);
+           copy_settings(&to->metrics_config, &from->metrics_config) &&
+           copy_settings(&to->place_loads, &from->place_loads);
 }
 
 struct server_options *server_options_copy(const struct server_options *options)
@@ -203,7 +204,7 @@ struct server_options *server_options_copy(const struct server_options *options)
     copy->resource_count = 0;
     copy->cuda_pool_bytes = copy->cuda_virtual_address = (struct setting_list){0};
     copy->backend_config = (struct setting_list){0};
-    copy->host_policies = copy->metrics_config = (struct setting_list){0};
+    copy->host_policies = copy->metrics_config = copy->place_loads = (struct setting_list){0};
     if (!copy_owned(copy, options)) {
         server_options_destroy(copy);
         return NULL;
@@ -234,5 +235,6 @@ void server_options_destroy(struct server_options *options)
     setting_list_fini(&options->backend_config);
     setting_list_fini(&options->host_policies);
     setting_list_fini(&options->metrics_config);
+    setting_list_fini(&options->place_loads);
     mem_free(options);
 }

@@ -74,7 +74,10 @@ struct server_options {
     struct setting_list backend_config;
     struct setting_list host_policies;
     struct setting_list metrics_config;
-    bool gpu_fallback_cpu; // KIND_GPU groups go to the CPU where there is no GPU
+    bool
+        place_measured; // instance groups left open go where a placement by measurement says, not to all GPUs
+    struct setting_list place_loads; // group: model, key "load": "REQUESTS/S" or "REQUESTS/S@ROWS"
+    bool gpu_fallback_cpu;           // KIND_GPU groups go to the CPU where there is no GPU
     struct config_gpu_map gpu_map;
 };
 

@@ -448,11 +448,12 @@ static struct nrd_status *prepare(struct request *request)
     return NULL;
 }
 
-struct nrd_status *infer_async(struct server *server, struct request *request, struct trace *trace)
+// `refusal` is the server's, taken; NULL: it accepts.
+static struct nrd_status *enqueue(struct request *request, struct trace *trace,
+                                  struct nrd_status *refusal)
 {
-    NRD_TRY(prepare(request));
     request->trace = trace;
-    struct nrd_status *status = server_accepts(server);
+    struct nrd_status *status = refusal;
     if (status == NULL) {
         struct model *model = request->model;
         uint64_t now = clock_now_ns();
@@ -474,6 +475,18 @@ struct nrd_status *infer_async(struct server *server, struct request *request, s
     request->trace = NULL;
     trace_release(trace);
     return status;
+}
+
+struct nrd_status *infer_async(struct server *server, struct request *request, struct trace *trace)
+{
+    NRD_TRY(prepare(request));
+    return enqueue(request, trace, server_accepts(server));
+}
+
+struct nrd_status *infer_enqueue(struct request *request, struct trace *trace)
+{
+    NRD_TRY(prepare(request));
+    return enqueue(request, trace, NULL);
 }
 
 struct nrd_status *request_release(struct request *request, uint32_t flags)

@@ -219,6 +219,9 @@ NRD_MUST_USE struct nrd_status *request_normalize(struct request *request);
 NRD_MUST_USE struct nrd_status *infer_async(struct server *server, struct request *request,
                                             struct trace *trace);
 
+// The same, whatever state the server is in: for the server's own questions to a model that is not published.
+NRD_MUST_USE struct nrd_status *infer_enqueue(struct request *request, struct trace *trace);
+
 // Gives the request back to the client: its release callback is called on this thread; but one whose GPU was lost is executed
 // once more instead (core/retry.h). INVALID_ARG (and nothing happens)
 // for TRITONSERVER_REQUEST_RELEASE_RESCHEDULE. Thread: any.

@@ -14,6 +14,7 @@
 #include "core/lifecycle.h"
 #include "core/metrics.h"
 #include "core/model.h"
+#include "core/place/placer.h"
 #include "core/schedule/scheduler.h"
 #include "core/server_report.h"
 
@@ -200,7 +201,8 @@ static struct nrd_status *allocate(const struct server_options *options, struct 
     }
     if (status == NULL) {
         server->lifecycle = lifecycle_create(server);
-        status = server->lifecycle == NULL ? status_no_memory() : NULL;
+        server->placer = placer_create(server);
+        status = server->lifecycle == NULL || server->placer == NULL ? status_no_memory() : NULL;
     }
     if (status == NULL) {
         server->drain = drain_create(server);
@@ -363,6 +365,7 @@ void server_destroy(struct server *server)
     } else {
         drain_destroy(server->drain);
     }
+    placer_destroy(server->placer);
     lifecycle_destroy(server->lifecycle);
     metrics_destroy(server->metrics);
     backend_set_fini(&server->backends);

@@ -24,6 +24,7 @@ struct gpus;
 struct lifecycle;
 struct metrics;
 struct model;
+struct placer;
 
 enum server_state {
     SERVER_STATE_INITIALIZING,
@@ -47,6 +48,7 @@ struct server {
     struct lifecycle *lifecycle;
     struct metrics *metrics; // NULL if metrics are off
     struct drain *drain;
+    struct placer *placer;
     _Atomic int64_t models_alive;  // created and not yet destroyed
     _Atomic int64_t control_calls; // in flight
 

@@ -369,6 +369,29 @@ struct nrd_status *stats_set_memory_usage(struct model_stats *stats, struct inst
     return NULL;
 }
 
+static uint64_t gpu_bytes(const struct buffer_attributes *usage, uint32_t count, int64_t device_id)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        bool there = usage[i].memory_type == TRITONSERVER_MEMORY_GPU &&
+                     usage[i].memory_type_id == device_id;
+        bytes += there ? usage[i].byte_size : 0;
+    }
+    return bytes;
+}
+
+uint64_t stats_gpu_memory(struct model_stats *stats, struct instance *const *instances,
+                          uint32_t instance_count, int64_t device_id)
+{
+    pthread_mutex_lock(&stats->mutex);
+    uint64_t bytes = gpu_bytes(stats->memory_usage, stats->memory_usage_count, device_id);
+    for (uint32_t i = 0; i < instance_count; i++) {
+        bytes += gpu_bytes(instances[i]->memory_usage, instances[i]->memory_usage_count, device_id);
+    }
+    pthread_mutex_unlock(&stats->mutex);
+    return bytes;
+}
+
 // ---- reading ------------------------------------------------------------------------------------
 
 void stats_add_usage(const struct stats_shard *shard, struct stats_usage *usage)

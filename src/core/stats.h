@@ -116,5 +116,8 @@ NRD_MUST_USE struct nrd_status *stats_set_memory_usage(struct model_stats *stats
                                                        struct instance *instance,
                                                        const struct buffer_attributes *const *usage,
                                                        uint32_t count);
+// What all of them together say they hold of GPU `device_id`, in bytes. Thread: any.
+uint64_t stats_gpu_memory(struct model_stats *stats, struct instance *const *instances,
+                          uint32_t instance_count, int64_t device_id);
 
 #endif

@@ -40,7 +40,7 @@ def test_help_names_each_option_of_the_peer():
     ours = set(re.findall(r"^  --([a-z0-9-]+)", run(TRITONSERVER, "--help")[2], re.M))
     assert theirs - ours == set()
     assert ours - theirs == {"allow-client-shm", "http-max-input-size", "grpc-infer-thread-count",
-                             "grpc-max-response-pool-size", "gpu-fallback"}
+                             "grpc-max-response-pool-size", "gpu-fallback", "gpu-map", "placement", "placement-load"}
 
 
 @pytest.mark.parametrize("arguments, text", [
@@ -88,7 +88,7 @@ def test_option_that_is_not_built_is_refused_by_name(option, models):
     assert f'Bad option: "{option.split("=")[0]}"' in err and "not built yet" in err
 
 
-@pytest.mark.parametrize("command", ["place", "bench", "top"])
+@pytest.mark.parametrize("command", ["bench", "top"])
 def test_command_that_is_not_built_is_refused_by_name(command):
     code, _, err = run(NEREID, command)
     assert code == 1 and f"nereid: '{command}' is not built yet" in err

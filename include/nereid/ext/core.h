@@ -73,6 +73,15 @@ nereid_device_lost(struct TRITONBACKEND_ModelInstance *instance, int64_t device_
 typedef void (*nereid_device_lost_fn)(struct TRITONBACKEND_ModelInstance *, int64_t, int,
                                       const char *);
 
+/* What placement by measurement would do with all models of the server's repositories (nereid place): the JSON document of docs/placement.md.
+   Models are measured, which takes seconds for each that is not in the cache, and nothing stays loaded. `message` is returned owned. Errors:
+   UNAVAILABLE without a GPU. Thread: any but a loop. */
+struct TRITONSERVER_Message;
+__attribute__((visibility("default"))) struct TRITONSERVER_Error *
+nereid_place(struct TRITONSERVER_Server *server, struct TRITONSERVER_Message **message);
+typedef struct TRITONSERVER_Error *(*nereid_place_fn)(struct TRITONSERVER_Server *,
+                                                      struct TRITONSERVER_Message **);
+
 /* The other way round: a backend that has no use for GPUs exports a symbol nereid_backend_cpu_only (of any kind). Instance groups of KIND_AUTO
    then go to the processor also on a machine with GPUs, and with --gpu-fallback=cpu those of KIND_GPU too. */
 #define NEREID_BACKEND_CPU_ONLY                                                                    \
@@ -85,6 +94,12 @@ typedef void (*nereid_device_lost_fn)(struct TRITONBACKEND_ModelInstance *, int6
    Thread: any. */
 __attribute__((visibility("default"))) const char *nereid_backend_gpu_obstacle(void *backend);
 typedef const char *(*nereid_backend_gpu_obstacle_fn)(void *backend);
+
+/* A backend whose framework keeps memory of GPUs that nothing uses exports nereid_backend_trim(), which gives it back to the driver. It is
+   called when such memory is about to be counted or needed; models may be executing meanwhile. Thread: any but a loop. */
+#define NEREID_BACKEND_TRIM                                                                        \
+    __attribute__((visibility("default"))) void nereid_backend_trim(void);                         \
+    void nereid_backend_trim(void)
 
 #ifdef __cplusplus
 }

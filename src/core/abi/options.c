@@ -411,6 +411,18 @@ TRITONSERVER_Error *TRITONSERVER_ServerOptionsSetBackendConfig(TRITONSERVER_Serv
                                           "'nereid-gpu-fallback', expected 'cpu' or 'none'",
                                           value));
     }
+    if (backend_name[0] == '\0' && strcmp(setting, "nereid-placement") == 0) {
+        own->place_measured = strcmp(value, "measured") == 0;
+        return own->place_measured || strcmp(value, "all") == 0
+                   ? NULL
+                   : abi_error(status_new(NRD_INVALID_ARG,
+                                          "unexpected value '%s' for setting 'nereid-placement', "
+                                          "expected 'all' or 'measured'",
+                                          value));
+    }
+    if (backend_name[0] == '\0' && strncmp(setting, "nereid-load:", 12) == 0) {
+        return abi_error(setting_list_add(&own->place_loads, setting + 12, "load", value));
+    }
     if (backend_name[0] == '\0' && strcmp(setting, "nereid-gpu-map") == 0) {
         return abi_error(config_gpu_map_parse(slice_of(value), &own->gpu_map));
     }

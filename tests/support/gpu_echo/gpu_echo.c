@@ -2,13 +2,28 @@
 // gpu_echo: a backend for tests. Its one input comes back as its one output, on the processor or by way of a GPU's memory, in
 // the order of the instance's stream, as a framework's backend does it: so it runs on the pretended driver, where no framework
 // does. A configuration without tensors gets INPUT0 and OUTPUT0, FP32 [-1]. It is built as build/tests/backends/gpu_echo/
-// libtriton_gpu_echo.so: set NEREID_BACKENDS or --backend-directory. Start at TRITONBACKEND_ModelInstanceExecute.
+// libtriton_gpu_echo.so: set NEREID_BACKENDS or --backend-directory. Parameters of the model, for tests of placement and scheduling:
+//   gpu_memory_mib   so much of its GPU each instance holds
+//   gpu_us           so long a kernel keeps the GPU for each row, at speed 1 (pretended driver only)
+//   host_us          so long the instance sleeps for each batch, in which the GPU is free for others
+//   max_rows         more rows in a request are an error
+// Start at TRITONBACKEND_ModelInstanceExecute.
+#include <time.h>
+
 #include "backends/common/gpu_batch.h"
 #include "backends/common/model_complete.h"
 #include "base/mem.h"
+#include "gpu/memory.h"
+#include "gpu/module.h"
 
 struct echo_instance {
     struct model_config *config;
+    struct tensor_buffer *held; // NULL: nothing
+    struct gpu_module *module;  // NULL: no kernel
+    struct cu_function *kernel;
+    int gpu_us;
+    int host_us;
+    int max_rows; // 0: any
     struct batch batch;
     bool on_gpu;
     struct scratch host;
@@ -69,6 +84,53 @@ TRITONSERVER_Error *TRITONBACKEND_ModelFinalize(TRITONBACKEND_Model *model)
     return NULL;
 }
 
+// ---- what it takes ----------------------------------------------------------------------------------------------------
+
+static TRITONSERVER_Error *take(struct echo_instance *s)
+{
+    int mib = 0;
+    BACKEND_TRY(model_parameter_int(s->config, "gpu_memory_mib", &mib));
+    BACKEND_TRY(model_parameter_int(s->config, "gpu_us", &s->gpu_us));
+    BACKEND_TRY(model_parameter_int(s->config, "host_us", &s->host_us));
+    BACKEND_TRY(model_parameter_int(s->config, "max_rows", &s->max_rows));
+    if (!s->on_gpu) {
+        return NULL;
+    }
+    struct gpu_device *device = gpu_io_device(s->batch.gpu_io);
+    struct nrd_status *status = NULL;
+    if (mib > 0) {
+        status = gpu_direct_get(device, (size_t)mib << 20, &s->held);
+    }
+    if (status == NULL && s->gpu_us > 0) {
+        status = gpu_module_load(device, "fake_busy", &s->module);
+    }
+    if (status == NULL && s->gpu_us > 0) {
+        status = gpu_module_function(s->module, "fake_busy", &s->kernel);
+    }
+    return backend_error(status);
+}
+
+static void give_back(struct echo_instance *s)
+{
+    gpu_module_unload(s->module);
+    buffer_unref(s->held);
+}
+
+static TRITONSERVER_Error *work(struct echo_instance *s, uint64_t rows)
+{
+    struct timespec nap = {.tv_sec = 0, .tv_nsec = (long)s->host_us * 1000};
+    if (s->host_us > 0) {
+        nanosleep(&nap, NULL);
+    }
+    if (s->kernel == NULL) {
+        return NULL;
+    }
+    uint64_t ns = (uint64_t)s->gpu_us * 1000 * (rows == 0 ? 1 : rows);
+    void *params[] = {&ns};
+    const struct gpu_grid grid = {.blocks = {1, 1, 1}, .threads = {1, 1, 1}};
+    return backend_error(gpu_launch(gpu_io_stream(s->batch.gpu_io), s->kernel, &grid, params));
+}
+
 // ---- an instance ----------------------------------------------------------------------------------------------------
 
 TRITONSERVER_Error *TRITONBACKEND_ModelInstanceInitialize(TRITONBACKEND_ModelInstance *instance)
@@ -91,9 +153,13 @@ TRITONSERVER_Error *TRITONBACKEND_ModelInstanceInitialize(TRITONBACKEND_ModelIns
     TRITONSERVER_Error *error =
         s->on_gpu ? gpu_io_create(instance, device, &s->batch.gpu_io) : NULL;
     if (error == NULL) {
+        error = take(s);
+    }
+    if (error == NULL) {
         error = TRITONBACKEND_ModelInstanceSetState(instance, s);
     }
     if (error != NULL) {
+        give_back(s);
         gpu_io_destroy(s->batch.gpu_io);
         batch_fini(&s->batch);
         mem_free(s);
@@ -107,6 +173,7 @@ TRITONSERVER_Error *TRITONBACKEND_ModelInstanceFinalize(TRITONBACKEND_ModelInsta
     BACKEND_TRY(TRITONBACKEND_ModelInstanceState(instance, &state));
     struct echo_instance *s = state;
     if (s != NULL) {
+        give_back(s);
         if (s->on_gpu) {
             gpu_scratch_fini(s->batch.gpu_io, &s->device);
             gpu_io_destroy(s->batch.gpu_io);
@@ -136,6 +203,10 @@ static TRITONSERVER_Error *echo(struct echo_instance *s)
         dims[0] = (int64_t)b->rows;
     }
     uint64_t size = 0;
+    if (s->max_rows > 0 && b->rows > (uint64_t)s->max_rows) {
+        return backend_error_new(TRITONSERVER_ERROR_INVALID_ARG, "%d rows at most", s->max_rows);
+    }
+    BACKEND_TRY(work(s, b->rows));
     if (s->on_gpu) {
         void *data = NULL;
         BACKEND_TRY(gpu_gather(b, &in, GPU_ALIGNMENT, &s->device, &data, &size));
