@@ -249,6 +249,11 @@ $(fake_trt_so): $(B)/obj/tests/support/fake_trt/fake_trt.o
 	$(q)$(CC) -shared $(ldflags) -Wl,-soname,libnvinfer.so.8 -o $@ $^ -ldl
 	@for name in libnvonnxparser.so.8 libnvinfer_plugin.so.8 libnereid_trt_8.5.so; do ln -sfn libnvinfer.so.8 $(@D)/$$name; done
 
+probe_so := $(B)/tests/backends/probe/libtriton_probe.so
+$(probe_so): $(B)/obj/tests/support/probe_backend/probe.o
+	@mkdir -p $(@D)
+	$(q)$(CC) -shared $(ldflags) -Wl,-soname,libtriton_probe.so -o $@ $<
+
 # ---- modules ---------------------------------------------------------------------------------------------------------
 # src/graph/ops/<name>/: lib/nereid/operators/libnereid_<name>.so, opened by the operators of libnereid.so that need it. Built where the
 # packages that it is on are, and named where they are not.
@@ -399,7 +404,7 @@ bench-programs: $(bench_programs)
 test-tools: $(tool_programs)
 unit: $(unit_programs)
 	$(q)$(PYTHON) tools/run_tests.py --unit $(unit_programs)
-test-programs: $(unit_programs) $(tool_programs) $(fuzz_programs) $(fake_cuda_so) $(fake_ort_so) $(fake_trt_so) $(test_backend_so) $(lossy_so)
+test-programs: $(unit_programs) $(tool_programs) $(fuzz_programs) $(fake_cuda_so) $(fake_ort_so) $(fake_trt_so) $(test_backend_so) $(lossy_so) $(probe_so)
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
 

@@ -10,14 +10,12 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
-#include "config/model_config.h"
 #include "core/gpus.h"
 #include "core/lifecycle.h"
 #include "core/metric_family.h"
 #include "core/metrics_gpu.h"
-#include "core/model.h"
+#include "core/metrics_model.h"
 #include "core/server.h"
-#include "core/stats.h"
 
 struct metrics {
     struct server *server;
@@ -128,203 +126,6 @@ static void write_system(struct metrics *metrics, struct str *out)
                 total - meminfo(text, "MemAvailable:"));
 }
 
-// ---- models ---------------------------------------------------------------------------------------------------------
-
-// One model version at the moment of the scrape.
-struct series {
-    const struct model *model;
-    struct stats_snapshot stats;
-    struct str labels;
-};
-
-static int compare_tags(const void *a, const void *b)
-{
-    const Inference__ModelConfig__MetricTagsEntry *const *x = a;
-    const Inference__ModelConfig__MetricTagsEntry *const *y = b;
-    return strcmp((*x)->key, (*y)->key);
-}
-
-// Tags come first, their names led by an underscore; then model and version.
-static void make_labels(const struct model *model, struct str *labels)
-{
-    const Inference__ModelConfig *config = model->config;
-    Inference__ModelConfig__MetricTagsEntry **tags =
-        mem_calloc(config->n_metric_tags + 1, sizeof(*tags));
-    for (size_t i = 0; tags != NULL && i < config->n_metric_tags; i++) {
-        tags[i] = config->metric_tags[i];
-    }
-    if (tags != NULL) {
-        qsort(tags, config->n_metric_tags, sizeof(*tags), compare_tags);
-    }
-    for (size_t i = 0; tags != NULL && i < config->n_metric_tags; i++) {
-        struct str name = STR_INIT;
-        str_printf(&name, "_%s", tags[i]->key);
-        metric_write_label(labels, str_cstr(&name), tags[i]->value);
-        str_fini(&name);
-    }
-    mem_free(tags);
-    metric_write_label(labels, "model", model->name);
-    metric_write_label(labels, "version", model->version_text);
-}
-
-static double us(uint64_t ns)
-{
-    return (double)(ns / 1000);
-}
-
-enum series_value {
-    SERIES_SUCCESS,
-    SERIES_FAILURE, // four lines, one a reason
-    SERIES_COUNT,
-    SERIES_EXEC,
-    SERIES_REQUEST_US,
-    SERIES_QUEUE_US,
-    SERIES_INPUT_US,
-    SERIES_INFER_US,
-    SERIES_OUTPUT_US,
-    SERIES_PENDING,
-    SERIES_LOAD,
-    SERIES_RETRIED, // not Triton's: on machines with GPUs alone
-};
-
-static const struct {
-    enum series_value value;
-    bool latency; // left out with counter_latencies=false
-    const char *type;
-    const char *name;
-    const char *help;
-} families[] = {
-    {SERIES_SUCCESS, false, "counter", "nv_inference_request_success",
-     "Number of successful inference requests, all batch sizes"},
-    {SERIES_FAILURE, false, "counter", "nv_inference_request_failure",
-     "Number of failed inference requests, all batch sizes"},
-    {SERIES_COUNT, false, "counter", "nv_inference_count",
-     "Number of inferences performed (does not include cached requests)"},
-    {SERIES_EXEC, false, "counter", "nv_inference_exec_count",
-     "Number of model executions performed (does not include cached requests)"},
-    {SERIES_REQUEST_US, true, "counter", "nv_inference_request_duration_us",
-     "Cumulative inference request duration in microseconds (includes cached requests)"},
-    {SERIES_QUEUE_US, true, "counter", "nv_inference_queue_duration_us",
-     "Cumulative inference queuing duration in microseconds (includes cached requests)"},
-    {SERIES_INPUT_US, true, "counter", "nv_inference_compute_input_duration_us",
-     "Cumulative compute input duration in microseconds (does not include cached requests)"},
-    {SERIES_INFER_US, true, "counter", "nv_inference_compute_infer_duration_us",
-     "Cumulative compute inference duration in microseconds (does not include cached requests)"},
-    {SERIES_OUTPUT_US, true, "counter", "nv_inference_compute_output_duration_us",
-     "Cumulative inference compute output duration in microseconds (does not include cached "
-     "requests)"},
-    {SERIES_PENDING, false, "gauge", "nv_inference_pending_request_count",
-     "Instantaneous number of pending requests awaiting execution per-model."},
-    {SERIES_LOAD, false, "gauge", "nv_model_load_duration_secs", "Model load time in seconds"},
-    {SERIES_RETRIED, false, "counter", "nereid_inference_retry_count",
-     "Number of inference requests executed again because their GPU was lost"},
-};
-
-static double series_number(const struct series *series, enum series_value value)
-{
-    const struct stats_snapshot *stats = &series->stats;
-    switch (value) {
-    case SERIES_SUCCESS:
-        return (double)stats->success.count;
-    case SERIES_FAILURE:
-        break;
-    case SERIES_COUNT:
-        return (double)stats->inference_count;
-    case SERIES_EXEC:
-        return (double)stats->execution_count;
-    case SERIES_REQUEST_US:
-        return us(stats->success.ns);
-    case SERIES_QUEUE_US:
-        return us(stats->queue.ns);
-    case SERIES_INPUT_US:
-        return us(stats->compute_input.ns);
-    case SERIES_INFER_US:
-        return us(stats->compute_infer.ns);
-    case SERIES_OUTPUT_US:
-        return us(stats->compute_output.ns);
-    case SERIES_PENDING:
-        return (double)stats->pending;
-    case SERIES_LOAD:
-        return (double)series->model->load_duration_ns / 1e9;
-    case SERIES_RETRIED:
-        return (double)atomic_load_explicit(&series->model->retried_requests, memory_order_relaxed);
-    }
-    return 0;
-}
-
-// Labels are sorted by name, so the reason goes between model and version.
-static void write_failures(struct str *out, const struct series *series)
-{
-    const char *version = strstr(str_cstr(&series->labels), ",version=\"");
-    for (const char *next = version; next != NULL;) {
-        version = next;
-        next = strstr(next + 1, ",version=\"");
-    }
-    size_t head =
-        version == NULL ? series->labels.len : (size_t)(version - str_cstr(&series->labels));
-    for (int reason = 0; reason < FAIL_REASON_COUNT; reason++) {
-        str_printf(out, "nv_inference_request_failure{%.*s,reason=\"%s\"%s} %llu\n", (int)head,
-                   str_cstr(&series->labels), fail_reason_name((enum fail_reason)reason),
-                   version == NULL ? "" : version,
-                   (unsigned long long)series->stats.failures[reason]);
-    }
-}
-
-static void write_first_response(struct str *out, const struct series *series, size_t count)
-{
-    const char *name = "nv_inference_first_response_histogram_ms";
-    bool head = false;
-    for (size_t i = 0; i < count; i++) {
-        const struct series *at = &series[i];
-        if ((at->model->flags & MODEL_FLAG_DECOUPLED) == 0) {
-            continue;
-        }
-        if (!head) {
-            metric_write_head(out, name, "Duration from request to first response in milliseconds",
-                              "histogram");
-            head = true;
-        }
-        const char *labels = str_cstr(&at->labels);
-        const struct model_stats *stats = at->model->stats;
-        const double *bounds = NULL;
-        uint32_t bound_count = stats_first_response_bounds(stats, &bounds);
-        str_printf(out, "%s_count{%s} %llu\n", name, labels,
-                   (unsigned long long)stats_first_response_count(stats, bound_count));
-        str_printf(out, "%s_sum{%s} %llu\n", name, labels,
-                   (unsigned long long)(at->stats.first_response_sum_ns / 1000000u));
-        for (uint32_t k = 0; k <= bound_count; k++) {
-            str_printf(out, "%s_bucket{%s,le=\"", name, labels);
-            if (k < bound_count) {
-                str_printf(out, "%.17g", bounds[k]);
-            } else {
-                str_append_cstr(out, "+Inf");
-            }
-            str_printf(out, "\"} %llu\n", (unsigned long long)stats_first_response_count(stats, k));
-        }
-    }
-}
-
-static void write_models(const struct metrics *metrics, const struct series *series, size_t count,
-                         struct str *out)
-{
-    for (size_t f = 0; f < sizeof(families) / sizeof(families[0]) && count > 0; f++) {
-        bool gpus = gpus_count(metrics->server->gpus) > 0;
-        if ((families[f].latency && !metrics->counter_latencies) ||
-            (families[f].value == SERIES_RETRIED && !gpus)) {
-            continue;
-        }
-        metric_write_head(out, families[f].name, families[f].help, families[f].type);
-        for (size_t i = 0; i < count; i++) {
-            if (families[f].value == SERIES_FAILURE) {
-                write_failures(out, &series[i]);
-            } else {
-                metric_write_line(out, families[f].name, str_cstr(&series[i].labels),
-                                  series_number(&series[i], families[f].value));
-            }
-        }
-    }
-}
-
 // ---- the whole ------------------------------------------------------------------------------------------------------
 
 static struct nrd_status *read_settings(struct metrics *metrics)
@@ -392,35 +193,38 @@ void metrics_destroy(struct metrics *metrics)
 struct nrd_status *metrics_write(struct metrics *metrics, struct str *out)
 {
     struct version_rows rows = {0};
+    struct model_series_list series;
     NRD_TRY(lifecycle_rows(metrics->server->lifecycle, NULL, true, &rows));
-    struct series *series = mem_calloc(rows.count + 1, sizeof(*series));
-    size_t count = 0;
-    for (size_t i = 0; series != NULL && i < rows.count; i++) {
-        if (rows.items[i].model != NULL) {
-            series[count].model = rows.items[i].model;
-            stats_snapshot(rows.items[i].model->stats, &series[count].stats);
-            make_labels(rows.items[i].model, &series[count].labels);
-            count++;
-        }
+    struct nrd_status *status = model_series_read(&rows, &series);
+    if (status != NULL) {
+        version_rows_fini(&rows);
+        return status;
     }
-    if (series != NULL) {
-        write_models(metrics, series, count, out);
-        if (metrics->gpu != NULL) {
-            metrics_gpu_write(metrics->gpu, out);
-        }
-        write_system(metrics, out);
-        if (metrics->histogram_latencies) {
-            write_first_response(out, series, count);
-        }
-        metric_families_write(out);
+    model_series_write(&series, metrics->counter_latencies, gpus_count(metrics->server->gpus) > 0,
+                       out);
+    if (metrics->gpu != NULL) {
+        metrics_gpu_write(metrics->gpu, out);
     }
-    for (size_t i = 0; i < count; i++) {
-        str_fini(&series[i].labels);
+    write_system(metrics, out);
+    if (metrics->histogram_latencies) {
+        model_series_write_first_response(&series, out);
     }
+    metric_families_write(out);
+    model_series_fini(&series);
     version_rows_fini(&rows);
-    if (series == NULL) {
-        return status_no_memory();
-    }
-    mem_free(series);
     return str_status(out);
+}
+
+void metrics_model_ready(struct metrics *metrics, struct model *model)
+{
+    if (metrics != NULL && metrics->gpu != NULL) {
+        metrics_gpu_model_ready(metrics->gpu, model);
+    }
+}
+
+void metrics_model_gone(struct metrics *metrics, struct model *model)
+{
+    if (metrics != NULL && metrics->gpu != NULL) {
+        metrics_gpu_model_gone(metrics->gpu, model);
+    }
 }

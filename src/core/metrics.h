@@ -12,6 +12,7 @@
 #include "base/str.h"
 
 struct metrics;
+struct model;
 struct server;
 
 // UNSUPPORTED for settings of the options that are not built (summary_latencies). Returns owned. Thread: owner.
@@ -19,6 +20,10 @@ NRD_MUST_USE struct nrd_status *metrics_create(struct server *server, struct met
 void metrics_destroy(struct metrics *metrics); // NULL is fine
 // Whether the time to the first response of decoupled models is to be counted; false for NULL. Thread: any.
 bool metrics_want_first_response(const struct metrics *metrics);
+// A model can be asked from now on; it is gone before its instances are. What GPUs have done counts both. NULL is fine. A model that
+// never was ready may be gone. Thread: loader, reaper.
+void metrics_model_ready(struct metrics *metrics, struct model *model);
+void metrics_model_gone(struct metrics *metrics, struct model *model);
 // Appends all metrics, those of callers and backends last, in Prometheus's text form. Thread: any; reads files.
 NRD_MUST_USE struct nrd_status *metrics_write(struct metrics *metrics, struct str *out);
 

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Metrics of GPUs: what NVML says of each, under Triton's names, read when somebody asks, but not more often than the interval of
-// --metrics-interval-ms: a look takes about a millisecond a GPU. What a GPU cannot tell is left out, as Triton does.
+// --metrics-interval-ms: a look takes about a millisecond a GPU. What a GPU cannot tell is left out, as Triton does. Beside them what
+// the models of this server did on each GPU: those that are loaded, and those that were, so that the counters never go back.
 #include "core/metrics_gpu.h"
 
 #include <pthread.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "core/device_usage.h"
 #include "core/gpus.h"
 #include "core/metric_family.h"
+#include "core/model.h"
 #include "core/server.h"
 #include "gpu/nvml.h"
 
@@ -19,6 +22,8 @@ struct metrics_gpu {
     struct nvml_sample samples[GPU_DEVICES_MAX];
     double energy_before[GPU_DEVICES_MAX]; // at the first look
     bool has_before[GPU_DEVICES_MAX];
+    struct list_node models;                  // by gpu_metrics_node
+    struct stats_usage gone[GPU_DEVICES_MAX]; // what models did that are no more
 };
 
 struct metrics_gpu *metrics_gpu_create(struct server *server)
@@ -27,6 +32,7 @@ struct metrics_gpu *metrics_gpu_create(struct server *server)
     if (metrics != NULL) {
         metrics->server = server;
         pthread_mutex_init(&metrics->mutex, NULL);
+        list_init(&metrics->models);
     }
     return metrics;
 }
@@ -125,6 +131,123 @@ static void write_lost(struct metrics_gpu *metrics, int count, struct str *out)
     }
 }
 
+// ---- what models do ---------------------------------------------------------------------------------------------------
+
+// What a GPU does for all models.
+struct gpu_work {
+    struct stats_usage done;
+    uint64_t queued;
+};
+
+static void add_work(const struct model *model, struct gpu_work *work)
+{
+    struct device_usage usage[GPU_DEVICES_MAX + 2];
+    uint32_t count = model_device_usage(model, usage, GPU_DEVICES_MAX + 2);
+    for (uint32_t i = 0; i < count; i++) {
+        int32_t id = usage[i].device_id;
+        if (usage[i].kind == TRITONSERVER_INSTANCEGROUPKIND_GPU && id >= 0 &&
+            id < GPU_DEVICES_MAX) {
+            stats_usage_add(&work[id].done, &usage[i].done);
+            work[id].queued += usage[i].queued_requests;
+        }
+    }
+}
+
+void metrics_gpu_model_ready(struct metrics_gpu *metrics, struct model *model)
+{
+    pthread_mutex_lock(&metrics->mutex);
+    list_push_back(&metrics->models, &model->gpu_metrics_node);
+    pthread_mutex_unlock(&metrics->mutex);
+}
+
+void metrics_gpu_model_gone(struct metrics_gpu *metrics, struct model *model)
+{
+    struct gpu_work work[GPU_DEVICES_MAX] = {0};
+    pthread_mutex_lock(&metrics->mutex);
+    if (!list_empty(&model->gpu_metrics_node)) {
+        list_remove(&model->gpu_metrics_node);
+        add_work(model, work);
+        for (int i = 0; i < GPU_DEVICES_MAX; i++) {
+            stats_usage_add(&metrics->gone[i], &work[i].done);
+        }
+    }
+    pthread_mutex_unlock(&metrics->mutex);
+}
+
+enum work_value {
+    WORK_REQUESTS,
+    WORK_ROWS,
+    WORK_BATCHES,
+    WORK_QUEUE_US,
+    WORK_BUSY_US,
+    WORK_QUEUED
+};
+
+static const struct {
+    enum work_value value;
+    const char *type;
+    const char *name;
+    const char *help;
+} work_families[] = {
+    {WORK_REQUESTS, "counter", "nereid_gpu_request_success",
+     "Number of successful inference requests that the GPU executed, of all models since the "
+     "start"},
+    {WORK_ROWS, "counter", "nereid_gpu_inference_count",
+     "Number of inferences (rows of batches) that the GPU executed, of all models since the start"},
+    {WORK_BATCHES, "counter", "nereid_gpu_exec_count",
+     "Number of batches that the GPU executed, of all models since the start"},
+    {WORK_QUEUE_US, "counter", "nereid_gpu_queue_duration_us",
+     "Cumulative time that the GPU's requests were queued, in microseconds"},
+    {WORK_BUSY_US, "counter", "nereid_gpu_busy_duration_us",
+     "Cumulative time that instances on the GPU spent in batches, in microseconds; two at once "
+     "count twice"},
+    {WORK_QUEUED, "gauge", "nereid_gpu_pending_request_count",
+     "Instantaneous number of pending requests that the GPU is expected to execute"},
+};
+
+static double work_number(const struct gpu_work *work, enum work_value value)
+{
+    switch (value) {
+    case WORK_REQUESTS:
+        return (double)work->done.requests;
+    case WORK_ROWS:
+        return (double)work->done.rows;
+    case WORK_BATCHES:
+        return (double)work->done.batches;
+    case WORK_QUEUE_US:
+        return (double)(work->done.queue_ns / 1000);
+    case WORK_BUSY_US:
+        return (double)(work->done.busy_ns / 1000);
+    case WORK_QUEUED:
+        return (double)work->queued;
+    }
+    return 0;
+}
+
+// With the mutex held.
+static void write_work(struct metrics_gpu *metrics, int count, struct str *out)
+{
+    struct gpu_work work[GPU_DEVICES_MAX] = {0};
+    struct gpus *gpus = metrics->server->gpus;
+    for (int i = 0; i < count; i++) {
+        work[i].done = metrics->gone[i];
+    }
+    LIST_FOR(node, &metrics->models)
+    {
+        add_work(CONTAINER_OF(node, struct model, gpu_metrics_node), work);
+    }
+    for (size_t f = 0; f < sizeof(work_families) / sizeof(work_families[0]); f++) {
+        metric_write_head(out, work_families[f].name, work_families[f].help, work_families[f].type);
+        for (int i = 0; i < count; i++) {
+            struct str labels = STR_INIT;
+            metric_write_label(&labels, "gpu_uuid", gpu_device_info(gpus_device(gpus, i))->uuid);
+            metric_write_line(out, work_families[f].name, str_cstr(&labels),
+                              work_number(&work[i], work_families[f].value));
+            str_fini(&labels);
+        }
+    }
+}
+
 void metrics_gpu_write(struct metrics_gpu *metrics, struct str *out)
 {
     int count = gpus_count(metrics->server->gpus);
@@ -147,6 +270,7 @@ void metrics_gpu_write(struct metrics_gpu *metrics, struct str *out)
             str_fini(&labels);
         }
     }
+    write_work(metrics, count, out);
     pthread_mutex_unlock(&metrics->mutex);
     write_lost(metrics, count, out);
 }

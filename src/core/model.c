@@ -61,6 +61,7 @@ static struct nrd_status *allocate(struct server *server, const struct model_sou
     atomic_fetch_add_explicit(&server->models_alive, 1, memory_order_relaxed);
     list_init(&model->reap_node);
     list_init(&model->alive_node);
+    list_init(&model->gpu_metrics_node);
     map_init(&model->input_by_name);
     map_init(&model->output_by_name);
     model->version = source->version;
@@ -314,6 +315,7 @@ struct nrd_status *model_create(struct server *server, const struct model_source
         return status;
     }
     model->load_duration_ns = clock_now_ns() - start;
+    metrics_model_ready(server->metrics, model);
     model->on_destroyed = source->on_destroyed;
     model->on_destroyed_arg = source->on_destroyed_arg;
     pthread_mutex_lock(&server->models_mutex);
@@ -352,6 +354,7 @@ void model_destroy(struct model *model)
     if (model->scheduler != NULL) {
         scheduler_stop(model->scheduler);
     }
+    metrics_model_gone(server->metrics, model);
     for (uint32_t i = 0; i < model->instance_count; i++) {
         instance_destroy(model->instances[i]);
     }

@@ -115,6 +115,7 @@ struct model {
     struct model_metrics
         *metrics; // per-model series that are not statistics; NULL if metrics are off
     uint64_t load_duration_ns;
+    struct list_node gpu_metrics_node; // in what the metrics of GPUs count; their own
 
     struct list_node alive_node;                          // in the server's list of all models
     struct list_node reap_node;                           // in the server's list of the dead

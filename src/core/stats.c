@@ -398,6 +398,11 @@ void stats_add_usage(const struct stats_shard *shard, struct stats_usage *usage)
 {
     usage->requests += get(&shard->success_count);
     usage->rows += get(&shard->rows);
+    usage->request_ns += get(&shard->success_ns);
+    usage->queue_ns += get(&shard->queue_ns);
+    usage->input_ns += get(&shard->input_ns);
+    usage->infer_ns += get(&shard->infer_ns);
+    usage->output_ns += get(&shard->output_ns);
     usage->batches += get(&shard->big_count);
     usage->busy_ns += get(&shard->big_ns);
     for (uint32_t i = 0; i <= TABLE_BATCH_MAX; i++) {
@@ -405,6 +410,19 @@ void stats_add_usage(const struct stats_shard *shard, struct stats_usage *usage)
         usage->batches += get(&batch->count);
         usage->busy_ns += get(&batch->input_ns) + get(&batch->infer_ns) + get(&batch->output_ns);
     }
+}
+
+void stats_usage_add(struct stats_usage *sum, const struct stats_usage *more)
+{
+    sum->batches += more->batches;
+    sum->requests += more->requests;
+    sum->rows += more->rows;
+    sum->busy_ns += more->busy_ns;
+    sum->request_ns += more->request_ns;
+    sum->queue_ns += more->queue_ns;
+    sum->input_ns += more->input_ns;
+    sum->infer_ns += more->infer_ns;
+    sum->output_ns += more->output_ns;
 }
 
 void stats_snapshot(const struct model_stats *stats, struct stats_snapshot *out)

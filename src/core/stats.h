@@ -73,9 +73,17 @@ struct stats_usage {
     uint64_t requests; // answered without an error
     uint64_t rows;
     uint64_t busy_ns; // in its batches, from start to end as the backend reports them
+    // Of the requests, added up:
+    uint64_t request_ns;
+    uint64_t queue_ns;
+    uint64_t input_ns;
+    uint64_t infer_ns;
+    uint64_t output_ns;
 };
 // Adds it to `usage`. Thread: any. Never blocks.
 void stats_add_usage(const struct stats_shard *shard, struct stats_usage *usage);
+// Adds one to another.
+void stats_usage_add(struct stats_usage *sum, const struct stats_usage *more);
 
 // Thread: any. Never blocks.
 void stats_snapshot(const struct model_stats *stats, struct stats_snapshot *out);
