@@ -109,16 +109,23 @@ static bool add_range(struct slice part, cpu_set_t *set)
     return true;
 }
 
+bool thread_read_cpus(struct slice list, cpu_set_t *set)
+{
+    CPU_ZERO(set);
+    struct slice part;
+    while (slice_cut(&list, ',', &part)) {
+        if (!add_range(part, set)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 struct nrd_status *thread_pin_self(const char *cpus)
 {
     cpu_set_t set;
-    CPU_ZERO(&set);
-    struct slice rest = slice_of(cpus);
-    struct slice part;
-    while (slice_cut(&rest, ',', &part)) {
-        if (!add_range(part, &set)) {
-            return status_new(NRD_INVALID_ARG, "invalid list of processors '%s'", cpus);
-        }
+    if (!thread_read_cpus(slice_of(cpus), &set)) {
+        return status_new(NRD_INVALID_ARG, "invalid list of processors '%s'", cpus);
     }
     int error = pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
     if (error != 0) {

@@ -4,10 +4,12 @@
 #define NEREID_BASE_THREAD_H
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/slice.h"
 #include "base/status.h"
 
 typedef void (*thread_fn)(void *arg);
@@ -22,6 +24,8 @@ NRD_MUST_USE struct nrd_status *thread_start(struct thread *t, const char *name,
 void thread_join(struct thread *t); // nothing when not started
 // Kernel thread id of the caller (cached).
 int thread_self_id(void);
+// The processors listed in `list` ("0-3,8"); false when it is no such list. Thread: any.
+bool thread_read_cpus(struct slice list, cpu_set_t *set);
 // Pins the calling thread to the processors listed in `cpus` ("0-3,8"). Error: names the text.
 NRD_MUST_USE struct nrd_status *thread_pin_self(const char *cpus);
 // Lets the calling thread take new memory from the NUMA node of that number only. Error: names the text, or the system's

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "gpu/numa.h"
 
 // Triton's sizes where the command line names none.
 #define DEFAULT_CUDA_POOL_BYTES (UINT64_C(64) << 20)
@@ -23,7 +24,8 @@ struct gpus {
     int count;
     struct gpu_pool **pools; // one a device; NULL: not yet made, or none
     struct pinned *pinned;
-    struct map given; // the address, as its bytes -> struct tensor_buffer
+    struct gpu_numa numa; // once looked
+    struct map given;     // the address, as its bytes -> struct tensor_buffer
     struct gpu_watch watches[GPU_DEVICES_MAX];
 
     _Atomic uint64_t lost; // a bit a device
@@ -38,10 +40,12 @@ struct gpu_list {
     struct config_gpu gpus[];
 };
 
-// The pinned pool, in the context of some device; when that is lost another is begun, and the old one takes back what is out.
+// A pinned pool, in the context of some device; when that is lost another is begun, and the old one takes back what is out. On a
+// machine of several NUMA nodes each node that has GPUs has a pool, and they share the limit.
 struct pinned {
     struct pinned *older;
     struct gpu_device *device;
+    int node; // -1: the only one
     struct gpu_pool *pool;
 };
 
@@ -128,6 +132,7 @@ static void look(struct gpus *gpus)
         return;
     }
     int count = gpu_system_count(gpus->system);
+    gpu_numa_read(&gpus->numa);
     gpus->list = list_create(count);
     gpus->pools = mem_calloc((size_t)count, sizeof(*gpus->pools));
     if (gpus->list == NULL || gpus->pools == NULL) {
@@ -258,23 +263,40 @@ static struct nrd_status *device_pool(struct gpus *gpus, int ordinal, struct gpu
     return NULL;
 }
 
-static struct nrd_status *pinned_pool(struct gpus *gpus, struct gpu_pool **pool)
+// How many nodes have GPUs (0: it does not matter), and whether `node` is one of them.
+static int count_nodes(const struct gpus *gpus, int node, bool *has_gpus)
 {
-    if (gpus->system == NULL || gpus->options->pinned_pool_bytes == 0) {
-        return status_new(NRD_UNSUPPORTED, "Pinned memory allocation not supported");
+    uint64_t seen = 0;
+    for (int i = 0; i < gpus->count && gpus->numa.nodes > 1; i++) {
+        int at = gpu_device_info(gpu_system_device(gpus->system, i))->numa_node;
+        seen |= at >= 0 && at < GPU_NUMA_NODES ? (uint64_t)1 << at : 0;
     }
-    if (gpus->pinned != NULL && !gpu_device_is_lost(gpus->pinned->device)) {
-        *pool = gpus->pinned->pool;
-        return NULL;
+    *has_gpus = node >= 0 && node < GPU_NUMA_NODES && (seen >> node & 1) != 0;
+    return __builtin_popcountll(seen);
+}
+
+// A device that works, of that node if it has one.
+static struct gpu_device *pinning_device(const struct gpus *gpus, int node)
+{
+    struct gpu_device *any = gpu_system_device(gpus->system, gpus->count - 1);
+    for (int i = gpus->count - 1; i >= 0; i--) {
+        struct gpu_device *device = gpu_system_device(gpus->system, i);
+        bool near = node < 0 || gpu_device_info(device)->numa_node == node;
+        if (!gpu_device_is_lost(device) && (near || gpu_device_is_lost(any))) {
+            any = device;
+        }
     }
-    int at = 0;
-    while (at < gpus->count - 1 && gpus_is_lost(gpus, at)) {
-        at++;
-    }
+    return any;
+}
+
+// With the mutex held.
+static struct nrd_status *add_pinned(struct gpus *gpus, int node, int nodes, struct gpu_pool **pool)
+{
+    uint64_t share = gpus->options->pinned_pool_bytes / (uint64_t)(node < 0 ? 1 : nodes);
     const struct gpu_pool_options options = {.kind = NRD_MEMORY_PINNED,
-                                             .device = gpu_system_device(gpus->system, at),
-                                             .limit_bytes = gpus->options->pinned_pool_bytes,
-                                             .numa_node = -1};
+                                             .device = pinning_device(gpus, node),
+                                             .limit_bytes = share,
+                                             .numa_node = node};
     NRD_TRY(gpu_device_health(options.device));
     struct pinned *made = mem_calloc(1, sizeof(*made));
     if (made == NULL) {
@@ -286,10 +308,33 @@ static struct nrd_status *pinned_pool(struct gpus *gpus, struct gpu_pool **pool)
         return status;
     }
     made->device = options.device;
+    made->node = node;
     made->older = gpus->pinned;
     gpus->pinned = made;
     *pool = made->pool;
     return NULL;
+}
+
+// The pinned pool of the caller's NUMA node. With the mutex held.
+static struct nrd_status *pinned_pool(struct gpus *gpus, struct gpu_pool **pool)
+{
+    if (gpus->system == NULL || gpus->options->pinned_pool_bytes == 0) {
+        return status_new(NRD_UNSUPPORTED, "Pinned memory allocation not supported");
+    }
+    bool has_gpus = false;
+    int node = gpu_numa_here(&gpus->numa);
+    int nodes = count_nodes(gpus, node, &has_gpus);
+    if (!has_gpus) {
+        // A thread elsewhere takes from the node of the first GPU.
+        node = nodes == 0 ? -1 : gpu_device_info(pinning_device(gpus, -1))->numa_node;
+    }
+    for (struct pinned *p = gpus->pinned; p != NULL; p = p->older) {
+        if (p->node == node && !gpu_device_is_lost(p->device)) {
+            *pool = p->pool;
+            return NULL;
+        }
+    }
+    return add_pinned(gpus, node, nodes, pool);
 }
 
 static struct nrd_status *take(struct gpus *gpus, enum nrd_memory kind, int64_t id, size_t size,
@@ -352,9 +397,21 @@ void gpus_pinned_usage(struct gpus *gpus, struct gpu_pool_usage *usage)
 {
     *usage = (struct gpu_pool_usage){0};
     pthread_mutex_lock(&gpus->mutex);
-    struct gpu_pool *pool = gpus->pinned == NULL ? NULL : gpus->pinned->pool;
-    pthread_mutex_unlock(&gpus->mutex);
-    if (pool != NULL) {
-        gpu_pool_usage(pool, usage);
+    for (const struct pinned *p = gpus->pinned; p != NULL; p = p->older) {
+        struct gpu_pool_usage one;
+        gpu_pool_usage(p->pool, &one);
+        usage->limit_bytes += one.limit_bytes;
+        usage->used_bytes += one.used_bytes;
+        usage->pending_bytes += one.pending_bytes;
+        usage->reserved_bytes += one.reserved_bytes;
+        usage->peak_bytes += one.peak_bytes;
+        usage->refused += one.refused;
     }
+    pthread_mutex_unlock(&gpus->mutex);
+}
+
+bool gpus_local_cpus(struct gpus *gpus, int32_t id, char *text, size_t size)
+{
+    const struct gpu_device *device = gpus_device(gpus, id);
+    return device != NULL && gpu_numa_cpus(&gpus->numa, gpu_device_info(device), text, size);
 }

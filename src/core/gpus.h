@@ -28,6 +28,10 @@ struct config_devices gpus_devices(struct gpus *gpus);
 int gpus_count(struct gpus *gpus);
 struct gpu_device *gpus_device(struct gpus *gpus, int32_t id);
 
+// The processors near a GPU, for threads that feed it; false where that does not matter or is not known (gpu_numa_cpus).
+// Thread: any.
+bool gpus_local_cpus(struct gpus *gpus, int32_t id, char *text, size_t size);
+
 // ---- health ---------------------------------------------------------------------------------------------------------
 
 // Which are lost, a bit a GPU: one relaxed load; 0 of no `gpus`. Thread: any.

@@ -230,6 +230,22 @@ static uint32_t group_number(const struct model *model, const Inference__ModelIn
     return at;
 }
 
+// Where the thread of an instance is to run: as its host policy says; without one that says anything, near its GPU.
+static void choose_processors(const struct model *model, const struct placement *at, char *local,
+                              size_t size, struct instance_spec *spec)
+{
+    const struct setting_list *policies = &model->server->options->host_policies;
+    spec->cpu_cores = setting_list_get(policies, at->policy_name, "cpu-cores");
+    spec->numa_node = setting_list_get(policies, at->policy_name, "numa-node");
+    if (spec->cpu_cores == NULL && spec->numa_node == NULL &&
+        at->kind == TRITONSERVER_INSTANCEGROUPKIND_GPU &&
+        gpus_local_cpus(model->server->gpus, at->device_id, local, size)) {
+        spec->cpu_cores = local;
+        LOG_DEBUG(1, "instance %s on GPU %d runs on the processors near it, %s", at->name,
+                  (int)at->device_id, local);
+    }
+}
+
 struct nrd_status *model_add_instance(struct model *model, const struct placement *at)
 {
     const Inference__ModelInstanceGroup *group = at->group;
@@ -257,15 +273,13 @@ struct nrd_status *model_add_instance(struct model *model, const struct placemen
         .group = group_number(model, group),
         .host_policy_name = at->policy_name,
         .host_policy = policy,
-        .cpu_cores =
-            setting_list_get(&model->server->options->host_policies, at->policy_name, "cpu-cores"),
-        .numa_node =
-            setting_list_get(&model->server->options->host_policies, at->policy_name, "numa-node"),
         .profiles = (const char *const *)group->profile,
         .profile_count = (uint32_t)group->n_profile,
         .secondary_devices = devices,
         .secondary_device_count = (uint32_t)group->n_secondary_devices,
     };
+    char local[1024];
+    choose_processors(model, at, local, sizeof(local), &spec);
     struct nrd_status *status =
         instance_create(model, &spec, model->instances, count, &model->instances[count]);
     mem_free(devices);

@@ -8,9 +8,9 @@
 #include <ctype.h>
 #include <stdio.h>
 
-#include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "gpu/numa.h"
 #include "gpu/nvml.h"
 
 struct gpu_system {
@@ -28,27 +28,16 @@ static void format_uuid(const struct cu_uuid *uuid, const char *prefix, char *te
              b[12], b[13], b[14], b[15]);
 }
 
-// One line of a file under /sys, without its end; "" when there is none.
-static void read_sysfs(const char *bus_id, const char *leaf, char *text, size_t size)
+// A file of the device under /sys.
+static void read_pci(const char *bus_id, const char *leaf, char *text, size_t size)
 {
     char path[128];
     char id[16] = "";
     for (size_t i = 0; bus_id[i] != '\0' && i + 1 < sizeof(id); i++) {
         id[i] = (char)tolower((unsigned char)bus_id[i]);
     }
-    snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/%s", id, leaf);
-    struct str content = STR_INIT;
-    struct nrd_status *status = file_read(path, 4096, &content);
-    text[0] = '\0';
-    if (status == NULL) {
-        struct slice rest = str_slice(&content);
-        struct slice line;
-        if (slice_cut(&rest, '\n', &line) && line.len < size) {
-            snprintf(text, size, "%.*s", (int)line.len, line.ptr);
-        }
-    }
-    status_free(status);
-    str_fini(&content);
+    snprintf(path, sizeof(path), "bus/pci/devices/%s/%s", id, leaf);
+    gpu_sysfs_read(path, text, size);
 }
 
 static int attribute(const struct gpu_device *d, int which)
@@ -90,11 +79,11 @@ static struct nrd_status *read_info(struct gpu_device *d, int ordinal)
     info->has_memory_pools = attribute(d, CU_ATTR_MEMORY_POOLS_SUPPORTED) != 0;
     char node[16];
     int64_t number;
-    read_sysfs(info->pci_bus_id, "numa_node", node, sizeof(node));
+    read_pci(info->pci_bus_id, "numa_node", node, sizeof(node));
     if (slice_to_i64(slice_of(node), &number) && number >= 0 && number < 4096) {
         info->numa_node = (int)number;
     }
-    read_sysfs(info->pci_bus_id, "local_cpulist", info->cpus, sizeof(info->cpus));
+    read_pci(info->pci_bus_id, "local_cpulist", info->cpus, sizeof(info->cpus));
     return NULL;
 }
 

@@ -25,7 +25,7 @@ struct gpu_device_info {
     char name[128];      // "NVIDIA H100 80GB HBM3"
     char pci_bus_id[16]; // "0000:3b:00.0"
     char cpus
-        [256]; // processors near it, as thread_pin_self() takes them ("0-15,32-47"); "" when not known
+        [1024]; // processors near it, as thread_pin_self() takes them ("0-15,32-47"); "" when not known
     int numa_node;     // -1 when not known
     int compute_major; // compute capability
     int compute_minor;
