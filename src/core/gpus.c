@@ -318,8 +318,12 @@ static struct nrd_status *add_pinned(struct gpus *gpus, int node, int nodes, str
 // The pinned pool of the caller's NUMA node. With the mutex held.
 static struct nrd_status *pinned_pool(struct gpus *gpus, struct gpu_pool **pool)
 {
-    if (gpus->system == NULL || gpus->options->pinned_pool_bytes == 0) {
+    if (gpus->system == NULL) {
         return status_new(NRD_UNSUPPORTED, "Pinned memory allocation not supported");
+    }
+    if (gpus->options->pinned_pool_bytes == 0) {
+        return status_new(NRD_UNAVAILABLE,
+                          "failed to allocate pinned system memory: no pinned memory pool");
     }
     bool has_gpus = false;
     int node = gpu_numa_here(&gpus->numa);
@@ -356,6 +360,12 @@ static struct nrd_status *take(struct gpus *gpus, enum nrd_memory kind, int64_t 
     if (status != NULL && kind == NRD_MEMORY_GPU) {
         status_free(status); // over the pool's limit: from the device, as long as that has some
         status = gpu_direct_get(gpu_system_device(gpus->system, (int)id), size, buffer);
+    } else if (status != NULL) {
+        struct nrd_status *why =
+            status; // as Triton: what could be pageable as well is the caller's to decide
+        status = status_new(status_code(why), "failed to allocate pinned system memory: %s",
+                            status_text(why));
+        status_free(why);
     }
     return status;
 }

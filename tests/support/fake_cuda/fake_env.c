@@ -2,9 +2,10 @@
 // Fake CUDA as shared libraries: set up by the variable FAKE_CUDA when a program calls cuInit or nvmlInit.
 //
 //   FAKE_CUDA="gpus=4,memory=8G,speed=1:2:1:1,peers=pairs,time=real,host=16,fault=0@100"
-// gpus: how many (1). memory: bytes each, with K, M or G, one or one a GPU. speed: the same. peers: all, none, pairs. time: real
-// (the default here) or manual with poll=NS. host, device, peer: GB/s of copies. fault=GPU@N, unplug=GPU@N: that GPU's
-// Nth kernel faults, or is the last thing that it does. What cannot be read ends the program.
+// gpus: how many (1). memory: bytes each, with K, M or G, one or one a GPU. The same: speed; cc, compute capabilities; mig, 1 for
+// a slice. peers: all, none, pairs. time: real (the default here) or manual with poll=NS. host, device, peer: GB/s of copies.
+// fault=GPU@N, unplug=GPU@N: that GPU's Nth kernel faults, or is the last thing that it does. What cannot be read ends the
+// program.
 #include "tests/support/fake_cuda/fake_private.h"
 #include "tests/support/host_kernels/host_kernels.h"
 
@@ -99,6 +100,15 @@ static void set(struct fake_cuda_options *o, const char *key, const char *value)
     } else if (strcmp(key, "speed") == 0) {
         for (int i = 0; i < FAKE_GPUS_MAX; i++) {
             o->gpus[i].speed = values[i];
+        }
+    } else if (strcmp(key, "cc") == 0) {
+        for (int i = 0; i < FAKE_GPUS_MAX; i++) {
+            o->gpus[i].compute_major = (int)values[i];
+            o->gpus[i].compute_minor = (int)(values[i] * 10 + 0.5) % 10;
+        }
+    } else if (strcmp(key, "mig") == 0) {
+        for (int i = 0; i < FAKE_GPUS_MAX; i++) {
+            o->gpus[i].is_slice = values[i] != 0;
         }
     } else {
         refuse(key);
