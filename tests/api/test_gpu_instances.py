@@ -392,7 +392,7 @@ def test_series_of_a_gpu_outlive_models(tmp_path):
         assert server.request("POST", "/v2/repository/models/m/load")[0] == 200
         load(server, 10)
         assert sum(series(server, "nereid_gpu_request_success").values()) == 70
-        assert set(series(server, "nereid_gpu_in_service").values()) == {1}
+        assert set(series(server, "nereid_gpu_lost").values()) == {0}
         assert all(value >= 0 for value in series(server, "nereid_gpu_queue_duration_us").values())
 
 
