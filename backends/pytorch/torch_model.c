@@ -186,18 +186,32 @@ static TRITONSERVER_Error *list_outputs(struct torch_model *m)
     return NULL;
 }
 
+// A package tells its tensors' names but not their types; a TorchScript file may be tried.
+static TRITONSERVER_Error *complete(struct torch_model *m, TRITONBACKEND_Model *handle)
+{
+    bool wanted = false;
+    bool changed = false;
+    BACKEND_TRY(TRITONBACKEND_ModelAutoCompleteConfig(handle, &wanted));
+    if (!wanted || m->package) {
+        return NULL;
+    }
+    char *path = NULL;
+    BACKEND_TRY(find_file(m, backend_first_gpu(&m->config), &path));
+    TRITONSERVER_Error *error = torch_complete(m, handle, path, &changed);
+    mem_free(path);
+    if (error == NULL && changed) {
+        struct model_config again;
+        BACKEND_TRY(model_config_init(&again, handle));
+        model_config_fini(&m->config);
+        m->config = again;
+    }
+    return error;
+}
+
 static TRITONSERVER_Error *load(struct torch_model *m, TRITONBACKEND_Model *handle)
 {
-    bool complete = false;
-    BACKEND_TRY(TRITONBACKEND_ModelAutoCompleteConfig(handle, &complete));
-    if (complete) {
-        // A TorchScript file knows neither shapes nor types.
-        BACKEND_LOG(VERBOSE,
-                    "skipping model configuration auto-complete for '%s': not supported for "
-                    "pytorch backend",
-                    m->config.name);
-    }
     BACKEND_TRY(read_file_kind(m));
+    BACKEND_TRY(complete(m, handle));
     BACKEND_TRY(read_parameters(m));
     BACKEND_TRY(check_tensors(m, m->config.inputs, m->config.input_count, "input"));
     BACKEND_TRY(check_tensors(m, m->config.outputs, m->config.output_count, "output"));

@@ -46,6 +46,13 @@ NRD_MUST_USE TRITONSERVER_Error *torch_model_create(TRITONBACKEND_Model *handle,
                                                     struct torch_model **model);
 void torch_model_destroy(struct torch_model *model);
 
+// Gives the host a configuration with the inputs or outputs that it left out, if the TorchScript file at
+// `path` lets them be found out; says in the log what they became, or why not. `*changed` tells whether
+// the configuration is to be read anew. Thread: owner.
+NRD_MUST_USE TRITONSERVER_Error *torch_complete(const struct torch_model *m,
+                                                TRITONBACKEND_Model *handle, const char *path,
+                                                bool *changed);
+
 // The module of an instance on `device`, loaded or shared; give it back with torch_model_release.
 // `keep_devices` as in torch_module_load. Thread: any.
 NRD_MUST_USE TRITONSERVER_Error *torch_model_acquire(struct torch_model *m, int device,

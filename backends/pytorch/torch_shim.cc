@@ -21,11 +21,8 @@
 #include <torch/csrc/jit/python/update_graph_executor_opt.h>
 #include <torch/csrc/jit/runtime/graph_executor.h>
 #include <torch/script.h>
-#include <torch/version.h>
 
-#define TORCH_AT_LEAST(major, minor)                                                               \
-    (TORCH_VERSION_MAJOR > (major) ||                                                              \
-     (TORCH_VERSION_MAJOR == (major) && TORCH_VERSION_MINOR >= (minor)))
+#include "backends/pytorch/torch_types.h"
 
 #if TORCH_AT_LEAST(2, 6)
 #include <torch/csrc/inductor/aoti_package/model_package_loader.h>
@@ -58,45 +55,6 @@ template <typename Work> bool guarded(struct torch_why *why, Work &&work)
     } catch (...) {
         return failed(why, "an exception of an unknown kind");
     }
-}
-
-// ---- data types ----
-
-struct type_pair {
-    TRITONSERVER_DataType triton;
-    c10::ScalarType torch;
-};
-const type_pair type_pairs[] = {
-    {TRITONSERVER_TYPE_BOOL, c10::kBool},     {TRITONSERVER_TYPE_UINT8, c10::kByte},
-    {TRITONSERVER_TYPE_INT8, c10::kChar},     {TRITONSERVER_TYPE_INT16, c10::kShort},
-    {TRITONSERVER_TYPE_INT32, c10::kInt},     {TRITONSERVER_TYPE_INT64, c10::kLong},
-    {TRITONSERVER_TYPE_FP16, c10::kHalf},     {TRITONSERVER_TYPE_FP32, c10::kFloat},
-    {TRITONSERVER_TYPE_FP64, c10::kDouble},   {TRITONSERVER_TYPE_BF16, c10::kBFloat16},
-#if TORCH_AT_LEAST(2, 3)
-    {TRITONSERVER_TYPE_UINT16, c10::kUInt16}, {TRITONSERVER_TYPE_UINT32, c10::kUInt32},
-    {TRITONSERVER_TYPE_UINT64, c10::kUInt64},
-#endif
-};
-
-bool to_torch(TRITONSERVER_DataType dtype, c10::ScalarType *type)
-{
-    for (const type_pair &pair : type_pairs) {
-        if (pair.triton == dtype) {
-            *type = pair.torch;
-            return true;
-        }
-    }
-    return false;
-}
-
-TRITONSERVER_DataType to_triton(c10::ScalarType type)
-{
-    for (const type_pair &pair : type_pairs) {
-        if (pair.torch == type) {
-            return pair.triton;
-        }
-    }
-    return TRITONSERVER_TYPE_INVALID;
 }
 
 // ---- devices ----
@@ -438,7 +396,7 @@ int torch_shim_gpus(void)
 bool torch_shim_has_type(TRITONSERVER_DataType dtype)
 {
     c10::ScalarType type;
-    return to_torch(dtype, &type);
+    return torch_type(dtype, &type);
 }
 
 bool torch_shim_threads(int intra_op, int inter_op)
@@ -559,7 +517,7 @@ bool torch_run_tensor(struct torch_run *run, uint32_t slot, TRITONSERVER_DataTyp
                       size_t piece_count, bool copy, struct torch_why *why)
 {
     c10::ScalarType type;
-    if (!to_torch(dtype, &type)) {
+    if (!torch_type(dtype, &type)) {
         return failed(why, "libtorch does not have this data type");
     }
     return guarded(why, [&] {
@@ -622,7 +580,7 @@ bool torch_run_output(struct torch_run *run, uint32_t index, struct torch_output
         run->flat[index] = value.toTensor().resolve_conj().resolve_neg().contiguous();
         const at::Tensor &flat = run->flat[index];
         output->kind = TORCH_OUTPUT_TENSOR;
-        output->dtype = to_triton(flat.scalar_type());
+        output->dtype = triton_type(flat.scalar_type());
         output->dims = flat.sizes().data();
         output->dim_count = static_cast<uint32_t>(flat.dim());
         output->size = flat.nbytes();

@@ -66,6 +66,7 @@ def make_repository(root, files):
         "ENABLE_CACHE_CLEANING": "true", "ENABLE_JIT_PROFILING": "false", "ENABLE_JIT_EXECUTOR": "false",
         "ENABLE_TENSOR_FUSER": "false", "INTRA_OP_THREAD_COUNT": 1, "INTER_OP_THREAD_COUNT": 1}.items()))
     add("model_kind", "network", network + "max_batch_size: 4\ninstance_group { kind: KIND_MODEL count: 1 }\n")
+    add("untold", "network", "max_batch_size: 16\n")
     add("named", "same", pair("TYPE_FP32", "[2]") + 'default_model_filename: "other.pt"\n', "1/other.pt")
     folder = add_model(root, "backend_only", 'name: "backend_only"\nbackend: "pytorch"\n' + pair("TYPE_FP32", "[2]"))
     shutil.copy(files / "same.pt", folder / "1/model.pt")
@@ -185,6 +186,14 @@ def test_network_is_libtorchs_bit_for_bit(client, files, name):
             assert equal(ask(client, name, {"x": x})["scores"], want)
 
 
+def test_a_file_whose_layers_tell_completes_the_configuration(server, client, files):
+    config = json.loads(server.request("GET", "/v2/models/untold/config")[3])
+    told = [(t["name"], t["data_type"], [int(n) for n in t["dims"]]) for t in config["input"] + config["output"]]
+    assert told == [("INPUT__0", "TYPE_FP32", [3, -1, -1]), ("OUTPUT__0", "TYPE_FP32", [10])]
+    x = sample("FP32", (5, 3, 16, 16))
+    assert equal(ask(client, "untold", {"INPUT__0": x})["OUTPUT__0"], ask(client, "network", {"x": x})["scores"])
+
+
 def test_batched_requests_get_their_own_rows(server, client, files):
     xs = [np.random.default_rng(i).standard_normal((1 + i % 3, 3, 16, 16)).astype(np.float32) for i in range(32)]
     want = torch.run(files / "network.pt", [np.concatenate(xs)])[0]
@@ -299,6 +308,7 @@ def test_runs_that_fail_say_why(server, client, name):
 
 
 BROKEN = {
+    "silent": ("max_batch_size: 4\n", "twice", "model configuration must contain at least one input, none were specified."),
     "none": (pair("TYPE_FP32", "[2]"), None, "unable to find"),
     "garbage": (pair("TYPE_FP32", "[2]"), "garbage", "failed to load model 'garbage'"),
     "count": (pair("TYPE_FP32", "[2]"), "add_sub", "configuration expects 1 inputs, model provides 2"),
