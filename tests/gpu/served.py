@@ -5,6 +5,7 @@ Each test starts a server of its own and says at once why it cannot run (unittes
 framework has no GPU in it, the package that makes the model is not there, the machine has too few GPUs."""
 
 import importlib.util
+import json
 import os
 import pathlib
 import subprocess
@@ -217,6 +218,46 @@ class Onnxruntime(Framework, unittest.TestCase):
     @classmethod
     def write(cls, path):
         network.onnx(path)
+
+    def test_captured_runs_answer_each_number_of_rows(self):
+        graphs = "optimization { cuda { graphs: true } }"
+        self.add("captured", "{ kind: KIND_GPU gpus: [ 0 ] }", f"dynamic_batching {{ max_queue_delay_microseconds: 500 }}\n{graphs}")
+        server = self.serve()
+        for round_of in range(2):  # captured, then launched
+            for rows in (1, 5, 16, 3):
+                self.ask(server, "captured", rows, seed=10 * round_of + rows)
+        self.assertNotIn("runs without", server.log)
+
+    def test_parameters_of_the_cuda_provider_are_taken(self):
+        older = {"cudnn_conv_algo_search": 1, "gpu_mem_limit": 1 << 30, "arena_extend_strategy": 1, "do_copy_in_default_stream": 1}
+        self.add("tuned", "{ kind: KIND_GPU gpus: [ 0 ] }", "optimization { execution_accelerators { gpu_execution_accelerator: [ "
+                 '{ name: "cuda" parameters { key: "use_tf32" value: "0" } } ] } }\n' + "".join(
+                     f'parameters {{ key: "{key}" value {{ string_value: "{value}" }} }}\n' for key, value in older.items()))
+        self.ask(self.serve(), "tuned", 4)
+
+    def test_tensors_of_open_shapes_and_of_the_processor(self):
+        from onnx import TensorProto as T, helper as h
+        nodes = [h.make_node("NonZero", ["X"], ["FOUND"]), h.make_node("Reshape", ["X", "SHAPE"], ["TURNED"]),
+                 h.make_node("Shape", ["X"], ["SEEN"])]
+        inputs, outputs = [("X", T.FLOAT, ["a", "b"]), ("SHAPE", T.INT64, [2])], [
+            ("FOUND", T.INT64, [2, "n"]), ("TURNED", T.FLOAT, ["c", "d"]), ("SEEN", T.INT64, [2])]
+        graph = h.make_graph(nodes, "g", *([h.make_tensor_value_info(*one) for one in some] for some in (inputs, outputs)))
+        model = h.make_model(graph, opset_imports=[h.make_opsetid("", 17)], ir_version=8)
+        version = self.repository / "open/1"
+        version.mkdir(parents=True)
+        (version / "model.onnx").write_bytes(model.SerializeToString())
+        (self.repository / "open/config.pbtxt").write_text(f'{self.config}\ninstance_group {{ kind: KIND_GPU gpus: [ 0 ] }}\n')
+        server = self.serve()
+        for x, shape in (([[0, 2, 0], [3, 0, 4]], [3, 2]), ([[0, 0, 0, 0]], [2, 2]), ([[5], [6]], [1, 2])):
+            x = np.array(x, np.float32)
+            status, body = server.post("/v2/models/open/infer", {"inputs": [
+                {"name": "X", "datatype": "FP32", "shape": list(x.shape), "data": x.ravel().tolist()},
+                {"name": "SHAPE", "datatype": "INT64", "shape": [2], "data": shape}]})
+            self.assertEqual(status, 200, body)
+            got = {o["name"]: np.array(o["data"]).reshape(o["shape"]) for o in json.loads(body)["outputs"]}
+            np.testing.assert_array_equal(got["FOUND"], np.stack(np.nonzero(x)))
+            np.testing.assert_array_equal(got["TURNED"], x.reshape(shape))
+            np.testing.assert_array_equal(got["SEEN"], x.shape)
 
 
 class Tensorrt(Framework, unittest.TestCase):
