@@ -292,7 +292,7 @@ static void executor_destroy(struct executor *executor)
 }
 
 static struct nrd_status *executor_create(struct model *model, const char *name, bool lendable,
-                                          struct executor **executor)
+                                          struct gpu_device *gpu, struct executor **executor)
 {
     struct executor *made = mem_calloc(1, sizeof(*made));
     if (made == NULL) {
@@ -301,6 +301,7 @@ static struct nrd_status *executor_create(struct model *model, const char *name,
     seat_init(&made->seat);
     made->model = model;
     made->lendable = lendable;
+    made->gpu = gpu;
     pthread_mutex_init(&made->mutex, NULL);
     pthread_mutex_init(&made->drive, NULL);
     made->batch = mem_calloc(scheduler_max_batch(model->scheduler), sizeof(*made->batch));
@@ -504,10 +505,10 @@ static struct nrd_status *bring_up(struct instance *instance, struct instance *c
         // A GPU's context is its thread's, and so is where that thread may run.
         bool lendable = instance->kind != TRITONSERVER_INSTANCEGROUPKIND_GPU &&
                         instance->cpu_cores[0] == '\0' && instance->numa_node[0] == '\0';
-        NRD_TRY(executor_create(instance->model, instance->name, lendable, &instance->executor));
+        NRD_TRY(executor_create(instance->model, instance->name, lendable, instance->gpu,
+                                &instance->executor));
     }
     instance->executor->users++;
-    instance->executor->gpu = instance->gpu;
     if (instance->cpu_cores[0] != '\0' || instance->numa_node[0] != '\0') {
         NRD_TRY(run_on_executor(instance, job_pin));
     }

@@ -156,6 +156,12 @@ static struct route_worker *worker_of(struct list_node *node)
     return CONTAINER_OF(node, struct route_worker, node);
 }
 
+// What it costs to have the first request's data there.
+static uint64_t copy_to(const struct route *route, const struct route_device *device)
+{
+    return route->home == NULL || route->home == device ? 0 : route_copy_ns(route->home_bytes);
+}
+
 // When it can begin another batch.
 static uint64_t free_at(const struct route_worker *worker, uint64_t now_ns)
 {
@@ -241,6 +247,7 @@ static void look_at_others(struct route *route, const struct route_worker *self,
     for (struct route_device *device = route->devices; device != NULL; device = device->next) {
         device->left_rows = 0;
         uint64_t each = device->serves ? route_estimate(&device->speed, rows_of(route, batch)) : 0;
+        each += each == 0 ? 0 : copy_to(route, device);
         struct list_node *end = &device->workers;
         for (struct list_node *at = end->next; at != end && each != 0; at = at->next) {
             const struct route_worker *w = worker_of(at);
@@ -305,8 +312,11 @@ void route_decide(struct route *route, const struct route_worker *worker, uint64
 {
     const struct route_device *device = worker->device;
     uint64_t start = free_at(worker, now_ns);
-    *choice = (struct route_choice){
-        .take = true, .max_rows = route->max_rows, .start_ns = start, .finish_ns = start};
+    *choice = (struct route_choice){.take = true,
+                                    .max_rows = route->max_rows,
+                                    .start_ns = start,
+                                    .finish_ns = start,
+                                    .copy_ns = copy_to(route, device)};
     if (!is_known(device)) {
         choice->take = device->flights == 0 || !others_are_known(route, device);
         return;
@@ -315,7 +325,7 @@ void route_decide(struct route *route, const struct route_worker *worker, uint64
     uint64_t all = rows < route->max_rows ? rows : route->max_rows;
     for (uint64_t batch = all;; batch = (uint64_t)1 << (size_of(batch) - 1)) {
         struct others others;
-        uint64_t ns = hope(route, device, rows_of(route, batch));
+        uint64_t ns = hope(route, device, rows_of(route, batch)) + choice->copy_ns;
         uint64_t gain = gain_ns(ns);
         uint64_t patience = ns > gain ? ns - gain : 0;
         look_at_others(route, worker, rows, now_ns, start + patience, patience, &others);
@@ -379,7 +389,7 @@ bool route_leaves(const struct route *route, const struct route_worker *worker,
         from = at < from ? at : from;
     }
     uint64_t there = from + each * (1 + home->left_rows / route->max_rows);
-    uint64_t here = choice->finish_ns + route_copy_ns(bytes);
+    uint64_t here = choice->finish_ns - choice->copy_ns + route_copy_ns(bytes);
     if (from == UINT64_MAX || there + gain_ns(here - choice->start_ns) >= here) {
         return false;
     }

@@ -5,7 +5,7 @@
 // executor) could begin a batch, route_decide() sets beside the moment at which this worker would finish it what all
 // other workers would have finished by then, taking from the front of the queue batch after batch. So many rows are theirs: the
 // worker takes what lies behind them, or nothing. That is the assignment by expected finish of per-device queues,
-// computed anew from what is so at every decision. Start at route_decide(); docs/decisions/0019 says why.
+// computed anew from what is so at every decision. Start at route_decide(); docs/decisions/0020 says why.
 #ifndef NEREID_CORE_SCHEDULE_ROUTE_H
 #define NEREID_CORE_SCHEDULE_ROUTE_H
 
@@ -47,12 +47,15 @@ struct route_device {
     uint64_t left_rows; // of one decision: what is left to it
 };
 
-// All zero but for max_rows to begin with; unit may change.
+// All zero but for max_rows to begin with; unit, home and home_bytes are what is so when a decision is asked for.
 struct route {
     struct route_device *devices;
-    uint64_t work_ns;      // measured on all devices together: by this estimates age
-    uint32_t max_rows;     // of a batch
-    uint32_t unit;         // what is queued is counted in so many rows; 0: one
+    uint64_t work_ns;  // measured on all devices together: by this estimates age
+    uint32_t max_rows; // of a batch
+    uint32_t unit;     // what is queued is counted in so many rows; 0: one
+    const struct route_device
+        *home;             // where the data of the first request lie; NULL: on none of them
+    uint64_t home_bytes;   // how many
     double rows_per_ns;    // how fast requests come
     uint64_t counted_rows; // since counted_ns
     uint64_t counted_ns;
@@ -64,6 +67,7 @@ struct route_choice {
     uint32_t max_rows;  // of the batch
     uint64_t start_ns;
     uint64_t finish_ns;
+    uint64_t copy_ns;  // of that, for bringing the data of the first request
     uint64_t again_ns; // !take: when to decide again if nothing happens; 0: when something does
 };
 
@@ -84,8 +88,8 @@ typedef bool (*route_finds_fn)(void *arg, const struct route_worker *worker,
                                struct route_choice *choice);
 struct route_worker *route_pick(struct route *route, uint64_t rows, uint64_t now_ns,
                                 route_finds_fn finds, void *arg, uint64_t *again_ns);
-// After route_decide() said to take: whether a batch is rather not begun with a request of `rows` whose data, `bytes` long, lie
-// on the device `home` (NULL: none that serves the model), because `home` finishes it sooner. Counts it as left to it.
+// After route_decide() said to take: whether a batch is rather not begun with a request of `rows`, not the first one queued, whose
+// data, `bytes` long, lie on the device `home` (NULL: none of these), because `home` finishes it sooner. Counts it as left to it.
 bool route_leaves(const struct route *route, const struct route_worker *worker,
                   const struct route_choice *choice, struct route_device *home, uint64_t bytes,
                   uint32_t rows, uint64_t now_ns);

@@ -17,16 +17,21 @@
 
 // ---- who takes what -----------------------------------------------------------------------------
 
-static uint64_t queued_rows(struct scheduler *scheduler)
+// How many rows are queued; tells the route about the first request where it matters. `*first` may stay NULL.
+static uint64_t look_at_queue(struct scheduler *scheduler, const struct request **first)
 {
     const struct policy_queue *queue = &scheduler->queue;
+    struct route *route = &scheduler->route;
     uint64_t requests;
     uint64_t rows;
     queue->policy->size(queue->queue, &requests, &rows);
-    if (queue->policy->alone && rows > 0) {
-        const struct request *first = queue->policy->front(queue->queue, &(struct pick){0});
-        scheduler->route.unit = first == NULL ? 1 : first->batch_size;
+    *first = NULL;
+    if ((queue->policy->alone || scheduler->any_homes) && rows > 0) {
+        *first = queue->policy->front(queue->queue, &(struct pick){0});
     }
+    route->home = *first == NULL || (*first)->home == NULL ? NULL : &(*first)->home->device;
+    route->home_bytes = *first == NULL ? 0 : (*first)->home_bytes;
+    route->unit = *first == NULL || !queue->policy->alone ? 1 : (*first)->batch_size;
     return rows;
 }
 
@@ -69,6 +74,8 @@ struct asking {
     struct scheduler *scheduler;
     const struct route_worker *worker;
     const struct route_choice *choice;
+    const struct request
+        *first; // in the queue: for it the choice was made, so it is not left to another one
     uint64_t now_ns;
     uint32_t left; // to where their data lie
     bool takes;    // else it only wants to know
@@ -90,7 +97,7 @@ static bool pass(void *arg, const struct request *request, bool skipped)
         uint32_t rows = request->batch_size == 0 || asking->scheduler->queue.policy->alone
                             ? 1
                             : request->batch_size;
-        if (asking->left == LEAVE_MAX ||
+        if (request == asking->first || asking->left == LEAVE_MAX ||
             !route_leaves(&asking->scheduler->route, asking->worker, asking->choice, home,
                           request->home_bytes, rows, asking->now_ns)) {
             return false;
@@ -118,13 +125,9 @@ static bool finds(void *arg, const struct route_worker *worker, struct route_cho
         .scheduler = what->scheduler, .worker = worker, .choice = choice, .now_ns = what->now_ns};
     const struct policy_queue *queue = &what->scheduler->queue;
     struct pick pick = pick_of(&asking);
-    const struct request *first = queue->policy->front(queue->queue, &pick);
-    if (first == NULL) {
+    if (queue->policy->front(queue->queue, &pick) == NULL) {
         choice->again_ns = choice->finish_ns;
         return false;
-    }
-    if (first->home != NULL && &first->home->device != worker->device) {
-        choice->finish_ns += route_copy_ns(first->home_bytes);
     }
     return true;
 }
@@ -132,11 +135,12 @@ static bool finds(void *arg, const struct route_worker *worker, struct route_cho
 struct seat *routing_pick(struct scheduler *scheduler, uint64_t now_ns, uint64_t *again_ns)
 {
     *again_ns = 0;
-    uint64_t rows = queued_rows(scheduler);
+    const struct request *first;
+    uint64_t rows = look_at_queue(scheduler, &first);
     if (rows == 0) {
         return NULL;
     }
-    struct asking what = {.scheduler = scheduler, .now_ns = now_ns};
+    struct asking what = {.scheduler = scheduler, .first = first, .now_ns = now_ns};
     struct route_worker *worker = route_pick(&scheduler->route, rows, now_ns,
                                              scheduler->any_homes ? finds : NULL, &what, again_ns);
     return worker == NULL ? NULL : seat_of(worker);
@@ -147,7 +151,8 @@ uint32_t routing_take(struct scheduler *scheduler, struct seat *seat, uint64_t n
                       bool *declined)
 {
     const struct policy_queue *queue = &scheduler->queue;
-    uint64_t rows = queued_rows(scheduler);
+    const struct request *first;
+    uint64_t rows = look_at_queue(scheduler, &first);
     *deadline_ns = 0;
     if (rows == 0) {
         return 0;
@@ -162,6 +167,7 @@ uint32_t routing_take(struct scheduler *scheduler, struct seat *seat, uint64_t n
     struct asking asking = {.scheduler = scheduler,
                             .worker = &seat->worker,
                             .choice = &choice,
+                            .first = first,
                             .now_ns = now_ns,
                             .takes = true};
     struct pick pick = pick_of(&asking);

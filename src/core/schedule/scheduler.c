@@ -484,6 +484,7 @@ bool scheduler_give_back(struct scheduler *scheduler, struct request *request)
     struct seat *seat = NULL;
     uint64_t now = clock_now_ns();
     if (request->flight != NULL) {
+        scheduler_note_failure(request);
         scheduler_land(request);
     }
     request->state = REQUEST_STATE_PENDING;

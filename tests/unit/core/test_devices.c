@@ -367,8 +367,8 @@ static void routing_allocates_nothing_in_steady_state(void **state)
         }
         await(20);
     }
-    // 4000 requests; pools may still grow by what three executors can have at once.
-    assert_in_range(mem_count() - before, 0, 9);
+    // 4000 requests; pools may still grow, up to what 20 requests can need at once.
+    assert_in_range(mem_count() - before, 0, 40);
 }
 
 // ---- staged ---------------------------------------------------------------------------------------

@@ -22,6 +22,13 @@ static void one_batch(unsigned i, uint64_t rows, uint64_t begin_ns, uint64_t end
     route_end(&route, &workers[i], rows, begin_ns, expected, end_ns, false);
 }
 
+static uint64_t seed;
+static double uniform(void)
+{
+    seed = seed * 6364136223846793005u + 1442695040888963407u;
+    return (double)(seed >> 11) / (double)((uint64_t)1 << 53);
+}
+
 // Devices with one idle worker each that take so many ms for a batch of one; 0: unknown.
 static void machine(uint32_t max_rows, unsigned count, const uint64_t *ms)
 {
@@ -217,6 +224,11 @@ static void data_on_a_device_weighs_in(void **state)
     (void)state;
     uint64_t gigabyte = (uint64_t)1 << 30; // 54 ms
     machine(1, 2, (uint64_t[]){10, 10});
+    route.home = &devices[0];
+    route.home_bytes = gigabyte;
+    assert_false(takes(1, 1, 0)); // the first request
+    assert_true(takes(0, 1, 0));
+    route.home = NULL;
     assert_true(takes(1, 1, 0));
     assert_true(route_leaves(&route, &workers[1], &choice, &devices[0], gigabyte, 1, 0));
     assert_false(route_leaves(&route, &workers[0], &choice, &devices[0], gigabyte, 1, 0));
@@ -231,6 +243,57 @@ static void data_on_a_device_weighs_in(void **state)
     devices[0].serves = false;
     assert_true(takes(1, 1, 0));
     assert_false(route_leaves(&route, &workers[1], &choice, &devices[0], gigabyte, 1, 0));
+}
+
+// Whatever is known of the devices, and wherever the data lie: where one is idle, the first request is taken, or waits for a busy
+// device with the clock watched.
+static void first_request_is_never_left_by_all(void **state)
+{
+    (void)state;
+    seed = 99;
+    for (unsigned i = 0; i < 20000; i++) {
+        unsigned count = 2 + (unsigned)(uniform() * 4);
+        uint64_t ms[DEVICES_MAX] = {0};
+        for (unsigned k = 0; k < count; k++) {
+            ms[k] = (uint64_t)(uniform() * uniform() * 100);
+        }
+        machine(uniform() < 0.5 ? 1 : 8, count, ms);
+        uint64_t now = 0;
+        for (unsigned k = 0; k < count; k++) {
+            if (uniform() < 0.3) {
+                uint64_t rows = 1 + (uint64_t)(uniform() * 8);
+                one_batch(k, rows, 0, (uint64_t)(uniform() * 100 * MS));
+                one_batch(k, rows, 0, (uint64_t)(uniform() * 100 * MS));
+            }
+            workers[k].landed_ns = 0;
+        }
+        now = (uint64_t)(uniform() * 50 * MS);
+        for (unsigned k = 1; k < count; k++) { // the first one stays idle
+            if (uniform() < 0.5) {
+                route_begin(&workers[k], 1, 0);
+                route_set_idle(&workers[k], false);
+            }
+        }
+        route.rows_per_ns = uniform() < 0.5 ? 0 : uniform() / MS;
+        route.counted_ns = now;
+        route.home = uniform() < 0.5 ? NULL : &devices[(unsigned)(uniform() * count)];
+        route.home_bytes = route.home == NULL ? 0 : (uint64_t)(uniform() * 100000000);
+        uint64_t again = 0;
+        bool busy = false;
+        for (unsigned k = 0; k < count; k++) {
+            busy = busy || workers[k].flights > 0;
+        }
+        int who = picks(1 + (uint64_t)(uniform() * 3), now, &again);
+        assert_true(who >= 0 || (busy && again > now));
+        if (who >= 0) {
+            continue;
+        }
+        // And not for ever, if none of those that are busy comes back.
+        for (unsigned tries = 0; who < 0 && tries < 64; tries++) {
+            who = picks(1, again, &again);
+        }
+        assert_true(who >= 0);
+    }
 }
 
 static void staged_batch_is_not_taken_from_an_idle_device(void **state)
@@ -284,13 +347,6 @@ struct simulation {
     uint64_t arrivals[JOBS];
     double noise[JOBS]; // of the batch that begins with that job
 };
-
-static uint64_t seed;
-static double uniform(void)
-{
-    seed = seed * 6364136223846793005u + 1442695040888963407u;
-    return (double)(seed >> 11) / (double)((uint64_t)1 << 53);
-}
 
 // -ln(u), by halving: no more is needed here than an arrival process that comes in bursts.
 static double exponential(void)
@@ -553,6 +609,7 @@ int main(void)
         cmocka_unit_test(sizes_not_measured_follow_from_those_that_were),
         cmocka_unit_test(slow_device_helps_when_the_others_cannot_keep_up),
         cmocka_unit_test(data_on_a_device_weighs_in),
+        cmocka_unit_test(first_request_is_never_left_by_all),
         cmocka_unit_test(staged_batch_is_not_taken_from_an_idle_device),
         cmocka_unit_test(device_that_only_fails_does_not_look_fast),
         cmocka_unit_test(device_out_of_service_is_not_waited_for),

@@ -89,6 +89,8 @@ static void on_release(TRITONSERVER_InferenceRequest *request, const uint32_t fl
     one_less(slot);
 }
 
+static bool homes; // data lie on GPUs, too
+
 static bool send(struct client *client, struct slot *slot)
 {
     TRITONSERVER_InferenceRequest *request;
@@ -96,8 +98,12 @@ static bool send(struct client *client, struct slot *slot)
     NO_ERROR(TRITONSERVER_InferenceRequestNew(&request, (TRITONSERVER_Server *)&fixture, "m", -1));
     NO_ERROR(
         TRITONSERVER_InferenceRequestAddInput(request, "INPUT0", TRITONSERVER_TYPE_FP32, shape, 2));
+    // Said to lie on the processor or on a GPU, which nobody reads.
+    int64_t place = homes ? client->sent % 3 : 0;
     NO_ERROR(TRITONSERVER_InferenceRequestAppendInputData(request, "INPUT0", slot->input, BYTES,
-                                                          TRITONSERVER_MEMORY_CPU, 0));
+                                                          place == 0 ? TRITONSERVER_MEMORY_CPU
+                                                                     : TRITONSERVER_MEMORY_GPU,
+                                                          place == 0 ? 0 : place - 1));
     NO_ERROR(TRITONSERVER_InferenceRequestSetReleaseCallback(request, on_release, slot));
     NO_ERROR(TRITONSERVER_InferenceRequestSetResponseCallback(request, allocator, slot, on_response,
                                                               slot));
@@ -307,9 +313,10 @@ static void start_on_devices(fixture_execute_fn execute)
 static void requests_to_several_devices_are_answered_once(void **state)
 {
     (void)state;
-    for (int kind = 0; kind < 3; kind++) {
+    for (int kind = 0; kind < 5; kind++) {
         fixture_floats(&fixture, 8);
-        if (kind > 0) {
+        homes = kind > 2;
+        if (kind > 0 && kind < 4) {
             fixture_dynamic(&fixture);
             fixture.dynamic.max_queue_delay_microseconds = kind == 2 ? 200 : 0;
             fixture.dynamic.preserve_ordering = kind == 1;
@@ -330,6 +337,7 @@ static void requests_to_several_devices_are_answered_once(void **state)
         assert_all_counted(sent);
         fixture_stop(&fixture);
     }
+    homes = false;
 }
 
 static void staged_requests_are_answered_once(void **state)
