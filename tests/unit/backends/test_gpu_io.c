@@ -229,6 +229,38 @@ static void gpu_scatter_reaches_host_and_gpus(void **state)
     }
 }
 
+// Where the host has no pinned memory to spare, copies take longer and arrive all the same; and an instance whose
+// batches need several blocks of staging goes on with one that has room for all.
+static void staging_is_of_the_heap_where_nothing_is_pinned(void **state)
+{
+    (void)state;
+    enum { BYTES = 3 << 20 };
+    struct gpu_io *io = NULL;
+    struct gpu_scratch scratch = {0};
+    void *device = NULL;
+    char *here = mem_alloc(BYTES);
+    char *back = mem_alloc(BYTES);
+    assert_host_ok(gpu_io_create(&instance, 1, &io));
+    assert_host_ok(gpu_scratch_reserve(io, &scratch, BYTES, &device));
+    for (int round = 0; round < 3; round++) {
+        struct gpu_place place = gpu_place_of(device, TRITONSERVER_MEMORY_GPU, 1);
+        struct gpu_place to = gpu_place_of(back, TRITONSERVER_MEMORY_CPU, 0);
+        memset(here, round + 1, BYTES);
+        memset(back, 0, BYTES);
+        host_fail(round == 0 ? "MemoryManagerAllocate" : NULL, 0);
+        assert_host_ok(
+            gpu_io_copy(io, place, gpu_place_of(here, TRITONSERVER_MEMORY_CPU, 0), BYTES, 0));
+        assert_host_ok(gpu_io_copy(io, to, place, BYTES, 0));
+        assert_int_equal(back[0], 0); // not before the end
+        assert_host_ok(gpu_io_end(io));
+        assert_memory_equal(here, back, BYTES);
+    }
+    gpu_scratch_fini(io, &scratch);
+    gpu_io_destroy(io);
+    mem_free(here);
+    mem_free(back);
+}
+
 static void batch_on_the_cpu_reads_and_writes_memory_of_gpus(void **state)
 {
     (void)state;
@@ -325,6 +357,7 @@ int main(void)
         TEST(gpu_gather_uses_one_requests_memory_in_place),
         TEST(gpu_gather_stages_large_inputs_of_the_host),
         TEST(gpu_scatter_reaches_host_and_gpus),
+        TEST(staging_is_of_the_heap_where_nothing_is_pinned),
         TEST(batch_on_the_cpu_reads_and_writes_memory_of_gpus),
         TEST(batch_that_meets_no_gpu_opens_none),
         TEST(failed_request_gets_nothing_written),
