@@ -233,7 +233,7 @@ struct nrd_status *gpus_report(struct gpus *gpus, int64_t id, int result, const 
         return status_new(NRD_INVALID_ARG, "there is no GPU %lld", (long long)id);
     }
     if (gpu_result_is_sticky(result)) {
-        gpu_device_mark_lost(device, text);
+        gpu_device_mark_lost_by(device, result, text);
     }
     return gpu_device_probe(device);
 }

@@ -2,8 +2,6 @@
 // Retry: see the header. A sender and a releaser of one request may be two threads: who moves the state on is the one.
 #include "core/retry.h"
 
-#include <string.h>
-
 #include "base/clock.h"
 #include "base/log.h"
 #include "core/gpus.h"
@@ -144,12 +142,9 @@ static bool was_overwritten(const struct request *request, const struct response
 }
 
 // A failed assertion in a kernel speaks against the data (an index that is out of range): it would take the next GPU too.
-static bool blames_the_data(struct gpu_device *gpu)
+static bool blames_the_data(const struct gpu_device *gpu)
 {
-    struct nrd_status *status = gpu_device_health(gpu);
-    bool assertion = strstr(status_text(status), "CUDA_ERROR_ASSERT") != NULL;
-    status_free(status);
-    return assertion;
+    return gpu_device_lost_result(gpu) == CU_ASSERT;
 }
 
 static bool may_go_again(const struct request *request, const struct response *response)

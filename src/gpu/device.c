@@ -396,12 +396,25 @@ static void tell_watchers(struct gpu_device *d)
 
 void gpu_device_mark_lost(struct gpu_device *device, const char *reason)
 {
+    gpu_device_mark_lost_by(device, CU_SUCCESS, reason);
+}
+
+int gpu_device_lost_result(const struct gpu_device *device)
+{
+    // Acquire: it was written before.
+    return atomic_load_explicit(&device->lost, memory_order_acquire) ? device->lost_result
+                                                                     : CU_SUCCESS;
+}
+
+void gpu_device_mark_lost_by(struct gpu_device *device, int result, const char *reason)
+{
     pthread_mutex_lock(&device->watch_lock);
     if (atomic_load_explicit(&device->lost, memory_order_relaxed)) {
         pthread_mutex_unlock(&device->watch_lock);
         return;
     }
     snprintf(device->lost_reason, sizeof(device->lost_reason), "%s", reason);
+    device->lost_result = result;
     atomic_store_explicit(&device->lost, true, memory_order_release);
     LOG_ERR("GPU %d (%s) is lost: %s", device->info.ordinal, device->info.uuid, reason);
     tell_watchers(device);
@@ -462,7 +475,7 @@ struct nrd_status *gpu_status(int result, enum gpu_fn fn, struct gpu_device *dev
     if (gpu_result_is_sticky(result)) {
         char reason[256];
         snprintf(reason, sizeof(reason), "%s: %s", gpu_fn_name(fn), words);
-        gpu_device_mark_lost(device, reason);
+        gpu_device_mark_lost_by(device, result, reason);
     }
     return status_new(code_of(result), "GPU %d: %s: %s", device->info.ordinal, gpu_fn_name(fn),
                       words);

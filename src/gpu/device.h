@@ -92,6 +92,9 @@ NRD_MUST_USE struct nrd_status *gpu_device_enable_peer(struct gpu_device *device
 bool gpu_device_is_lost(const struct gpu_device *device); // one relaxed load. Thread: any
 // Marks it; the first reason stays. Watchers are told in the calling thread, without a lock. Thread: any.
 void gpu_device_mark_lost(struct gpu_device *device, const char *reason);
+// The same with the CUresult that it was seen by, and that CUresult; CU_SUCCESS when it was something else. Thread: any.
+void gpu_device_mark_lost_by(struct gpu_device *device, int result, const char *reason);
+int gpu_device_lost_result(const struct gpu_device *device);
 // Asks the driver now, in some microseconds, without waiting for any work: the health (see there) after that. A sticky error that a
 // framework of this process ran into shows here, since all share the primary context. A device that nobody uses yet is not
 // asked. Thread: any.

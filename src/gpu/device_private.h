@@ -23,6 +23,7 @@ struct gpu_device {
 
     _Atomic bool lost;
     char lost_reason[256]; // written before `lost` is set
+    int lost_result;       // as well
     pthread_mutex_t watch_lock;
     pthread_cond_t watch_idle;
     struct list_node watches;

@@ -100,15 +100,74 @@ static void pinned_memory_is_limited_and_counted(void **state)
     assert_ok(gpus_free(gpus, memory));
 }
 
+static void lost_gpu_is_left_out(void **state)
+{
+    (void)state;
+    struct config_devices before = gpus_devices(gpus);
+    assert_int_equal(gpus_lost(gpus), 0);
+    assert_ok(gpus_report(gpus, 0, 0, "somebody saw something")); // the driver says otherwise
+    assert_false(gpus_is_lost(gpus, 0));
+    assert_refused(gpus_report(gpus, 7, 0, ""), NRD_INVALID_ARG, "there is no GPU 7");
+    assert_refused(gpus_report(gpus, 0, CU_LAUNCH_FAILED, "my context died"), NRD_UNAVAILABLE,
+                   "GPU 0 (GPU-00fafafa-fafa-fafa-fafa-fafafafafafa) is lost: my context died");
+    assert_int_equal(gpus_lost(gpus), 1);
+    assert_true(gpus_is_lost(gpus, 0));
+    assert_false(gpus_is_lost(gpus, 1));
+    struct config_devices after = gpus_devices(gpus);
+    assert_true(after.gpus[0].lost && !after.gpus[1].lost);
+    assert_false(before.gpus[0].lost); // who has the old list may read on
+    void *memory;
+    assert_refused(gpus_allocate(gpus, NRD_MEMORY_GPU, 0, 16, &memory), NRD_UNAVAILABLE, "is lost");
+}
+
+static void pinned_memory_is_had_from_a_gpu_that_works(void **state)
+{
+    (void)state;
+    options->pinned_pool_bytes = 1u << 20;
+    gpus_devices(gpus);
+    void *old;
+    void *fresh;
+    struct gpu_pool_usage usage;
+    assert_ok(gpus_allocate(gpus, NRD_MEMORY_PINNED, 0, 1000, &old));
+    gpu_device_mark_lost(gpus_device(gpus, 0), "pulled out");
+    assert_ok(gpus_allocate(gpus, NRD_MEMORY_PINNED, 0, 2000, &fresh));
+    gpus_pinned_usage(gpus, &usage);
+    assert_in_range(usage.used_bytes, 3000, 3072); // both
+    assert_ok(gpus_free(gpus, old));
+    assert_ok(gpus_free(gpus, fresh));
+    gpu_device_mark_lost(gpus_device(gpus, 1), "pulled out, too");
+    assert_refused(gpus_allocate(gpus, NRD_MEMORY_PINNED, 0, 2000, &fresh), NRD_UNAVAILABLE,
+                   "is lost");
+}
+
+static void count_call(void *arg)
+{
+    ++*(unsigned *)arg;
+}
+
+static void loss_is_told_once_a_gpu(void **state)
+{
+    (void)state;
+    unsigned told = 0;
+    gpus_devices(gpus);
+    gpus_tell_losses(gpus, count_call, &told);
+    gpu_device_mark_lost(gpus_device(gpus, 1), "pulled out");
+    gpu_device_mark_lost(gpus_device(gpus, 1), "again");
+    assert_int_equal(told, 1);
+    gpu_device_mark_lost(gpus_device(gpus, 0), "this one, too");
+    assert_int_equal(told, 2);
+    assert_int_equal(gpus_lost(gpus), 3);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(gpus_are_looked_for_once_asked),
-        TEST(memory_over_the_pool_comes_from_the_device),
-        TEST(what_is_not_there_is_refused),
-        TEST(pinned_memory_is_limited_and_counted),
+        TEST(gpus_are_looked_for_once_asked), TEST(memory_over_the_pool_comes_from_the_device),
+        TEST(what_is_not_there_is_refused),   TEST(pinned_memory_is_limited_and_counted),
+        TEST(lost_gpu_is_left_out),           TEST(pinned_memory_is_had_from_a_gpu_that_works),
+        TEST(loss_is_told_once_a_gpu),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
