@@ -2,6 +2,8 @@
 // A batch on its way through a backend. See batch.h.
 #include "backends/common/batch.h"
 
+#include "backends/common/order.h"
+
 #include "base/clock.h"
 #include "base/mem.h"
 
@@ -128,11 +130,9 @@ void batch_fail_all(struct batch *b, TRITONSERVER_Error *error)
 
 void batch_end(struct batch *b)
 {
-    if (b->gpu_io != NULL) {
-        TRITONSERVER_Error *error = gpu_io_end(b->gpu_io);
-        if (error != NULL) {
-            batch_fail_all(b, error);
-        }
+    TRITONSERVER_Error *error = batch_order_end(b);
+    if (error != NULL) {
+        batch_fail_all(b, error);
     }
     uint64_t end = clock_now_ns();
     if (b->compute_end_ns == 0) {

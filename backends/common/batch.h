@@ -47,8 +47,8 @@ NRD_MUST_USE TRITONSERVER_Error *batch_begin(struct batch *b, TRITONBACKEND_Requ
 // The moments that divide the time: a backend that marks none has computed all the while.
 void batch_compute_begin(struct batch *b);
 void batch_compute_end(struct batch *b);
-// Waits for what the batch has queued on GPUs, sends what is left, reports, releases. The batch is
-// empty afterwards.
+// Waits for what the batch has queued on GPUs, or lets the answers go out with an event (order.h);
+// sends what is left, reports, releases. The batch is empty afterwards.
 void batch_end(struct batch *b);
 
 // Answers one item (nothing if it was answered) or all that are left with `error`. Takes `error`.

@@ -2,6 +2,8 @@
 // Inputs to a GPU, outputs from it. See gpu_batch.h.
 #include "backends/common/gpu_batch.h"
 
+#include "backends/common/order.h"
+
 static struct gpu_place device_place(const struct batch *b, const void *ptr)
 {
     return gpu_place_of(ptr, TRITONSERVER_MEMORY_GPU, gpu_io_device_id(b->gpu_io));
@@ -15,6 +17,7 @@ static TRITONSERVER_Error *buffer_of(const struct batch *b, const struct batch_i
     const void *data = NULL;
     TRITONSERVER_MemoryType type = TRITONSERVER_MEMORY_GPU;
     int64_t id = gpu_io_device_id(b->gpu_io);
+    BACKEND_TRY(batch_order_input(b, in->handle));
     BACKEND_TRY(TRITONBACKEND_InputBuffer(in->handle, at, &data, size, &type, &id));
     *place = gpu_place_of(data, type, id);
     return NULL;

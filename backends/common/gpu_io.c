@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "gpu/copy.h"
+#include "gpu/event.h"
 
 enum {
     STAGE_BYTES = 1 << 20,   // the least that is taken for staging
@@ -41,6 +42,8 @@ struct gpu_io {
     int device_id;
     struct gpu_stream **streams; // by GPU
     bool *busy;                  // something was queued there since the last wait
+    bool uses_host;              // among it copies from or to host memory that must stay
+    struct gpu_event *ordered;   // of gpu_io_record()
     struct stage *stages;
     uint32_t stage_count;
     bool no_pinned; // the host has none, which it said once
@@ -140,6 +143,7 @@ void gpu_io_destroy(struct gpu_io *io)
     if (count > 0 && io->busy != NULL) {
         backend_log_error(gpu_io_wait(io), "failed to wait for a stream");
     }
+    gpu_event_unref(io->ordered);
     for (int i = 0; i < count; i++) {
         gpu_stream_destroy(io->streams[i]);
     }
@@ -310,6 +314,8 @@ static TRITONSERVER_Error *queue_copy(struct gpu_io *io, struct gpu_place to, st
         BACKEND_TRY(join_peers(to_device, from_device));
     }
     io->busy[gpu] = true;
+    // What comes from pageable memory has been read when the call returns.
+    io->uses_host = io->uses_host || to.gpu == GPU_IO_HOST || from.pinned;
     return backend_error(gpu_copy(stream, to.ptr, to_device, from.ptr, from_device, size));
 }
 
@@ -426,6 +432,7 @@ static TRITONSERVER_Error *wait_for(struct gpu_io *io, struct gpu_stream *stream
 TRITONSERVER_Error *gpu_io_wait(struct gpu_io *io)
 {
     TRITONSERVER_Error *error = NULL;
+    io->uses_host = false;
     for (int i = 0; i < gpu_system_count(io->system); i++) {
         if (!io->busy[i]) {
             continue;
@@ -480,6 +487,23 @@ TRITONSERVER_Error *gpu_io_end(struct gpu_io *io)
     io->later_count = 0;
     reset_stages(io);
     return error;
+}
+
+bool gpu_io_uses_host(const struct gpu_io *io)
+{
+    bool staged = io->stage_count > 1 || (io->stage_count == 1 && io->stages[0].used > 0);
+    return io->uses_host || io->later_count > 0 || staged;
+}
+
+TRITONSERVER_Error *gpu_io_record(struct gpu_io *io, void **event)
+{
+    if (io->ordered == NULL) {
+        BACKEND_TRY(backend_error(gpu_event_get(io->device, &io->ordered)));
+    }
+    BACKEND_TRY(backend_error(gpu_event_record(io->ordered, gpu_io_stream(io))));
+    io->busy[io->device_id] = true;
+    *event = gpu_event_handle(io->ordered);
+    return NULL;
 }
 
 void gpu_io_cancel(struct gpu_io *io, uint32_t tag)

@@ -77,6 +77,11 @@ NRD_MUST_USE TRITONSERVER_Error *gpu_io_wait_all(struct gpu_io *io);
 NRD_MUST_USE TRITONSERVER_Error *gpu_io_end(struct gpu_io *io);
 // Nothing is written any more to what was given with `tag` (GPU_IO_ALL: to anything).
 #define GPU_IO_ALL UINT32_MAX
+// Whether host memory is still to be read or written by what was queued since the last wait.
+bool gpu_io_uses_host(const struct gpu_io *io);
+// The end of a batch that does not use the host's memory, in place of gpu_io_end(): nothing is waited
+// for, and what was queued is done once `*event` (a CUevent, `io`'s own) is reached.
+NRD_MUST_USE TRITONSERVER_Error *gpu_io_record(struct gpu_io *io, void **event);
 void gpu_io_cancel(struct gpu_io *io, uint32_t tag);
 
 #endif

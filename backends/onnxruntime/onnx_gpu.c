@@ -6,6 +6,7 @@
 //
 // With CUDA graphs a run is recorded once for each number of rows and then launched as a whole: so
 // its inputs and outputs have fixed places, and all outputs are computed. See onnx_execute.h.
+#include "backends/common/order.h"
 #include "backends/onnxruntime/onnx_execute.h"
 #include "base/mem.h"
 
@@ -455,6 +456,17 @@ static TRITONSERVER_Error *run(struct onnx_instance *s, struct graph *graph)
     return NULL;
 }
 
+// Every output is computed where the client has it, so that ONNX Runtime's memory is done with once its stream has come by.
+static bool all_in_place(const struct onnx_instance *s)
+{
+    for (uint32_t i = 0; i < s->output_count; i++) {
+        if (!s->outputs[i].direct || s->outputs[i].result != s->outputs[i].place.ptr) {
+            return false;
+        }
+    }
+    return s->output_count > 0;
+}
+
 TRITONSERVER_Error *onnx_gpu_work(struct onnx_instance *s)
 {
     struct graph *graph = NULL;
@@ -469,7 +481,9 @@ TRITONSERVER_Error *onnx_gpu_work(struct onnx_instance *s)
         BACKEND_TRY(take_outputs(s));
         BACKEND_TRY(hand_all_out(s));
     }
-    BACKEND_TRY(gpu_io_wait_all(s->session->io));
+    if (!all_in_place(s) || !batch_is_ordered(&s->batch)) {
+        BACKEND_TRY(gpu_io_wait_all(s->session->io));
+    }
     batch_compute_end(&s->batch);
     return NULL;
 }

@@ -278,6 +278,8 @@ void request_clear_data(struct request_input *input)
     input->data.count = 0;
     input->data.byte_size = 0;
     input->policies = NULL;
+    input->ready_event = NULL;
+    input->event_taken = false;
 }
 
 // The data that is for `policy` alone, made if it is not there; NULL when memory is out.

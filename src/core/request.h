@@ -86,6 +86,9 @@ struct request_input {
     uint32_t shape_count;
     struct request_data data;
     struct policy_data *policies; // usually NULL
+    void *ready_event;            // CUevent after which the data may be read; NULL: now
+    struct gpus *event_gpus;      // of the server, for waiting on the host
+    bool event_taken;             // the backend waits for it
 };
 
 enum request_state {
@@ -119,6 +122,7 @@ struct request {
     bool warm_up;        // given to the instance directly, not by infer_async()
     bool delayed;        // in the delayed part of its queue: its timeout is over
     bool retried;        // was executing on a GPU that was lost, and is queued once more
+    bool takes_event;    // the response may come with an event (nereid_request_take_event)
     bool raw;            // its one input is raw: type and shape follow from the model
     uint64_t priority;   // level, 0 when the model has none
     uint64_t timeout_us;

@@ -75,6 +75,7 @@ struct response {
     uint32_t output_count;
     bool flags_only; // stands for TRITONBACKEND_ResponseFactorySendFlags in the ordering
     uint32_t send_flags;
+    void *event; // CUevent after which the outputs are there; NULL: they are
     struct parameter_list parameters;
     struct arena arena;
     struct response *next; // in the pool, or among the early ones

@@ -130,37 +130,53 @@ struct nrd_status *gpu_event_after(struct gpu_stream *stream, struct gpu_event *
     return NULL;
 }
 
-struct nrd_status *gpu_stream_wait_event(struct gpu_stream *stream, struct gpu_event *event)
+struct nrd_status *gpu_stream_wait_handle(struct gpu_stream *stream, struct cu_event *handle)
 {
     return GPU_CALL(gpu_stream_device(stream), stream_wait_event,
-                    (gpu_stream_handle(stream), event->handle, 0));
+                    (gpu_stream_handle(stream), handle, 0));
 }
 
-struct nrd_status *gpu_event_query(struct gpu_event *event, bool *reached)
+struct nrd_status *gpu_stream_wait_event(struct gpu_stream *stream, struct gpu_event *event)
 {
-    int result = gpu_driver()->event_query(event->handle);
+    return gpu_stream_wait_handle(stream, event->handle);
+}
+
+static struct nrd_status *query(struct gpu_device *device, struct cu_event *handle, bool *reached)
+{
+    int result = gpu_driver()->event_query(handle);
     if (result != CU_SUCCESS && result != CU_NOT_READY) {
-        return gpu_status(result, GPU_FN_event_query, event->device);
+        return gpu_status(result, GPU_FN_event_query, device);
     }
     *reached = result == CU_SUCCESS;
     return NULL;
 }
 
-struct nrd_status *gpu_event_wait(struct gpu_event *event, uint64_t deadline_ns)
+struct nrd_status *gpu_event_query(struct gpu_event *event, bool *reached)
+{
+    return query(event->device, event->handle, reached);
+}
+
+struct nrd_status *gpu_handle_wait(struct gpu_device *device, struct cu_event *handle,
+                                   uint64_t deadline_ns)
 {
     uint64_t begin = clock_now_ns();
     bool reached = false;
     for (;;) {
-        NRD_TRY(gpu_device_health(event->device));
-        NRD_TRY(gpu_event_query(event, &reached));
+        NRD_TRY(gpu_device_health(device));
+        NRD_TRY(query(device, handle, &reached));
         if (reached) {
             return NULL;
         }
         if (!gpu_wait_step(begin, deadline_ns)) {
             return status_new(NRD_UNAVAILABLE, "GPU %d: waiting for an event: time-out",
-                              event->device->info.ordinal);
+                              device->info.ordinal);
         }
     }
+}
+
+struct nrd_status *gpu_event_wait(struct gpu_event *event, uint64_t deadline_ns)
+{
+    return gpu_handle_wait(event->device, event->handle, deadline_ns);
 }
 
 struct nrd_status *gpu_event_elapsed(struct gpu_event *begin, struct gpu_event *end,

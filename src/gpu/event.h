@@ -38,6 +38,14 @@ NRD_MUST_USE struct nrd_status *gpu_event_wait(struct gpu_event *event, uint64_t
 NRD_MUST_USE struct nrd_status *gpu_event_elapsed(struct gpu_event *begin, struct gpu_event *end,
                                                   double *milliseconds);
 
+// ---- events of somebody else --------------------------------------------------------------------------------------
+// A CUevent that a framework or another library made on `device`: what is above for ours, without a wrapper to allocate.
+NRD_MUST_USE struct nrd_status *gpu_stream_wait_handle(struct gpu_stream *stream,
+                                                       struct cu_event *handle); // Thread: any
+// As gpu_event_wait(). Thread: any but a loop.
+NRD_MUST_USE struct nrd_status *gpu_handle_wait(struct gpu_device *device, struct cu_event *handle,
+                                                uint64_t deadline_ns);
+
 struct gpu_device *gpu_event_device(const struct gpu_event *event); // Thread: any
 struct cu_event *gpu_event_handle(const struct gpu_event *event);   // CUevent. Thread: any
 

@@ -13,6 +13,7 @@ import pytest
 import tritonclient.http as http_client
 from tritonclient.utils import InferenceServerException
 
+import onnx_models
 from servers import PREFIX, Server
 
 FAKE = PREFIX / "tests/fake"
@@ -201,3 +202,54 @@ def test_graph_that_wants_its_gpus_is_refused_without_them(tmp_path):
     done = run_graph(tmp_path, 2, "none")
     assert done.returncode == 1
     assert "specifies invalid or unsupported gpu id 2" in done.stdout and "app.yaml:4:5:" in done.stdout, done.stdout
+
+
+# ---- tensors of GPUs from model to model ----------------------------------------------------------------------------------------
+
+def chain(tmp_path, models, sink, change=lambda text: text, more=None):
+    """A source of 20 tensors of 4 KB, models (name, GPU or None) one behind the other, a sink."""
+    operators = ["  source: {type: PingTensorTxOp, parameters: {rows: 1024, columns: 0, data_type: float, data: "
+                 f"{list(np.arange(1, 9, dtype=np.float32).tobytes())}}}, conditions: [{{type: CountCondition, count: 20}}]}}"]
+    tensor = "tensor"
+    for name, gpu in models:
+        (tmp_path / f"{name}.echo").write_text("nothing")
+        where = "infer_on_cpu: true" if gpu is None else f"device_map: {{{name}: {gpu}}}"
+        operators.append(f"  {name}: {{type: InferenceOp, parameters: {{backend: gpu_echo, model_path_map: {{{name}: {tmp_path}/{name}.echo}}, {where}, "
+                         f"pre_processor_map: {{{name}: [{tensor}]}}, inference_map: {{{name}: [{name}_out]}}, gpu_fallback: none}}}}")
+        tensor = f"{name}_out"
+    flow = " -> ".join(["source", *(name for name, _ in models), "sink"])
+    (tmp_path / "app.yaml").write_text(change("operators:\n" + "\n".join(operators) + f"\n  sink: {{type: {sink}}}\nflows: [{flow}]\n"))
+    # A copy of a tensor within a GPU takes 41 ms.
+    env = {**os.environ, "NEREID_BACKENDS": str(ECHO), **machine(2, device="0.0001", peer="0.0001", report=1), **(more or {})}
+    done = subprocess.run([PREFIX / "bin/nereid", "run", tmp_path / "app.yaml"], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          text=True, timeout=120)
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def test_models_of_a_graph_hand_gpu_tensors_on_without_a_wait(tmp_path):
+    out = chain(tmp_path, [("a", 0), ("b", 0), ("c", 1)], "PingTensorRxOp")
+    assert out.count("sink received message") == 20
+    calls = dict(re.findall(r"^fake_cuda: (\w+) (\d+)$", out, re.M))
+    assert int(calls["cuMemcpyDtoDAsync_v2"]) == 60 and int(calls["cuMemcpyPeerAsync"]) == 20
+    # GPU 0 alone has 40 copies to do, 1.6 s; the host was done long before.
+    assert float(re.search(r"^([\d.]+) s$", out, re.M).group(1)) < 0.5, out
+    assert not {"cuStreamSynchronize", "cuEventSynchronize", "cuCtxSynchronize"} & set(calls)
+
+
+def test_onnx_models_of_a_graph_hand_gpu_tensors_on(tmp_path):
+    names = ("a", "b", "c")
+    for name in names:
+        (tmp_path / f"{name}.onnx").write_bytes(onnx_models.identity(onnx_models.T.FLOAT, [1024]))
+    out = chain(tmp_path, [(name, 0 if name < "c" else None) for name in names], "ReportSinkOp",
+                lambda text: text.replace("backend: gpu_echo, ", "").replace(".echo", ".onnx"),
+                {"NEREID_BACKENDS": str(PREFIX / "lib/nereid/backends"), **onnx_models.pretended_gpus()})
+    assert "sink: 20 messages" in out
+    assert "norm 14.28, mean 0.03516, 0 to 8" in out, out
+    assert "a on GPU 0 " in out and "b on GPU 0 " in out and "c on CPU " in out
+
+
+def test_model_that_knows_no_events_gets_its_bytes_when_they_are_there(tmp_path):
+    out = chain(tmp_path, [("a", 0), ("b", 1), ("c", None)], "ReportSinkOp")
+    assert "sink: 20 messages" in out
+    assert "norm 14.28, mean 0.03516, 0 to 8" in out, out

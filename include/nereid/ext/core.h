@@ -82,6 +82,49 @@ nereid_place(struct TRITONSERVER_Server *server, struct TRITONSERVER_Message **m
 typedef struct TRITONSERVER_Error *(*nereid_place_fn)(struct TRITONSERVER_Server *,
                                                       struct TRITONSERVER_Message **);
 
+/* ---- tensors of GPUs in the order of streams ----
+   By Triton's interfaces a tensor's bytes are there when it is handed over, so whoever made them waits on the host. With these, an event
+   (a CUevent) goes along instead, and the reader's stream waits for it. Each side may know them or not: what is not asked for is
+   waited for as ever.
+
+   Client, before TRITONSERVER_ServerInferAsync(): the data of this input, on one GPU, may be read once `event` is reached. Holds
+   until the data is removed; the event stays the caller's until the request is released. A backend that does not ask for it finds
+   the host waiting in TRITONBACKEND_InputBuffer() and its like. Thread: owner. */
+struct TRITONSERVER_InferenceRequest;
+struct TRITONSERVER_InferenceResponse;
+struct TRITONBACKEND_Request;
+struct TRITONBACKEND_Input;
+struct TRITONBACKEND_Response;
+__attribute__((visibility("default"))) struct TRITONSERVER_Error *
+nereid_request_input_after(struct TRITONSERVER_InferenceRequest *request, const char *input,
+                           void *event);
+typedef struct TRITONSERVER_Error *(*nereid_request_input_after_fn)(
+    struct TRITONSERVER_InferenceRequest *, const char *, void *);
+/* Client: this request's response may come before its outputs on GPUs are there, if it says after which event they are. Inputs on GPUs
+   are in use until that event too. False takes it back. Thread: owner. */
+__attribute__((visibility("default"))) void
+nereid_request_take_event(struct TRITONSERVER_InferenceRequest *request, bool take);
+typedef void (*nereid_request_take_event_fn)(struct TRITONSERVER_InferenceRequest *, bool);
+/* Client, in the callback of a response: that event; NULL: everything is there. It lives as long as the model is loaded; a wait that is
+   queued later may be for a later point of the same stream. Thread: data. */
+__attribute__((visibility("default"))) void *
+nereid_response_event(struct TRITONSERVER_InferenceResponse *response);
+typedef void *(*nereid_response_event_fn)(struct TRITONSERVER_InferenceResponse *);
+
+/* Backend: the event after which this input may be read, NULL: now. Who asks promises to wait for it, by a stream. Thread: data. */
+__attribute__((visibility("default"))) void *nereid_input_event(struct TRITONBACKEND_Input *input);
+typedef void *(*nereid_input_event_fn)(struct TRITONBACKEND_Input *);
+/* Backend: whether nereid_response_set_event() may be called for this request. Thread: data. */
+__attribute__((visibility("default"))) bool
+nereid_request_takes_event(struct TRITONBACKEND_Request *request);
+typedef bool (*nereid_request_takes_event_fn)(struct TRITONBACKEND_Request *);
+/* Backend, before TRITONBACKEND_ResponseSend(): all outputs of the response lie on GPUs, and are there once `event` is reached, as is all
+   that reads the request's inputs. The event lives until TRITONBACKEND_ModelInstanceFinalize() and may be recorded again, on the same
+   stream. Thread: data. */
+__attribute__((visibility("default"))) void
+nereid_response_set_event(struct TRITONBACKEND_Response *response, void *event);
+typedef void (*nereid_response_set_event_fn)(struct TRITONBACKEND_Response *, void *);
+
 /* The other way round: a backend that has no use for GPUs exports a symbol nereid_backend_cpu_only (of any kind). Instance groups of KIND_AUTO
    then go to the processor also on a machine with GPUs, and with --gpu-fallback=cpu those of KIND_GPU too. */
 #define NEREID_BACKEND_CPU_ONLY                                                                    \

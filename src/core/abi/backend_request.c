@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // TRITONBACKEND_Request*, TRITONBACKEND_Input*, TRITONBACKEND_State*: what a backend reads.
 #include "core/abi/abi.h"
+#include "core/abi/stream_order.h"
 
 #include <inttypes.h>
 
@@ -230,7 +231,8 @@ TRITONSERVER_Error *TRITONBACKEND_InputBufferForHostPolicy(
     const void **buffer, uint64_t *buffer_byte_size, TRITONSERVER_MemoryType *memory_type,
     int64_t *memory_type_id)
 {
-    const struct request_data *data = request_data_for(own_input(input), host_policy_name);
+    struct request_input *in = (struct request_input *)input;
+    const struct request_data *data = request_data_for(in, host_policy_name);
     // Beyond the last buffer there is an empty one: backends ask for buffer 0 of an empty tensor.
     if (index >= data->count) {
         *buffer = NULL;
@@ -240,6 +242,12 @@ TRITONSERVER_Error *TRITONBACKEND_InputBufferForHostPolicy(
         return NULL;
     }
     const struct request_buffer *at = &data->buffers[index];
+    if (in->ready_event != NULL && at->attributes.memory_type == TRITONSERVER_MEMORY_GPU) {
+        struct nrd_status *status = input_await(in, at->attributes.memory_type_id);
+        if (status != NULL) {
+            return abi_error(status);
+        }
+    }
     *buffer = at->base;
     *buffer_byte_size = at->attributes.byte_size;
     *memory_type = at->attributes.memory_type;
@@ -265,6 +273,13 @@ TRITONBACKEND_InputBufferAttributes(TRITONBACKEND_Input *input, const uint32_t i
     const struct request_data *data = &own_input(input)->data;
     bool there = index < data->count;
     const struct buffer_attributes *found = there ? &data->buffers[index].attributes : &nothing;
+    if (there && found->memory_type == TRITONSERVER_MEMORY_GPU) {
+        struct nrd_status *status =
+            input_await((struct request_input *)input, found->memory_type_id);
+        if (status != NULL) {
+            return abi_error(status);
+        }
+    }
     *buffer = there ? data->buffers[index].base : NULL;
     *buffer_attributes = (TRITONSERVER_BufferAttributes *)(uintptr_t)found;
     return NULL;

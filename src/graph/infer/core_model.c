@@ -14,6 +14,7 @@
 #include "base/number.h"
 #include "graph/infer/core_host.h"
 #include "graph/infer/infer.h"
+#include "graph/streams.h"
 #include "nereid/ext/core.h"
 #include "tensor/dtype.h"
 #include "tensor/shape.h"
@@ -39,6 +40,9 @@ static struct {
     pthread_once_t once;
     nereid_cork_fn cork;
     nereid_cork_fn uncork_here;
+    nereid_request_input_after_fn input_after;
+    nereid_request_take_event_fn take_event;
+    nereid_response_event_fn response_event;
 } extension = {.once = PTHREAD_ONCE_INIT};
 
 static void find_extension(void)
@@ -46,6 +50,18 @@ static void find_extension(void)
     // By way of an integer: ISO C has no cast from an object pointer to a function.
     extension.cork = (nereid_cork_fn)(uintptr_t)dlsym(RTLD_DEFAULT, "nereid_cork");
     extension.uncork_here = (nereid_cork_fn)(uintptr_t)dlsym(RTLD_DEFAULT, "nereid_uncork_here");
+    extension.input_after =
+        (nereid_request_input_after_fn)(uintptr_t)dlsym(RTLD_DEFAULT, "nereid_request_input_after");
+    extension.take_event =
+        (nereid_request_take_event_fn)(uintptr_t)dlsym(RTLD_DEFAULT, "nereid_request_take_event");
+    extension.response_event =
+        (nereid_response_event_fn)(uintptr_t)dlsym(RTLD_DEFAULT, "nereid_response_event");
+}
+
+static bool knows_events(void)
+{
+    return extension.input_after != NULL && extension.take_event != NULL &&
+           extension.response_event != NULL;
 }
 
 // ---- outputs --------------------------------------------------------------------------------------------------------
@@ -129,6 +145,24 @@ static struct nrd_status *take_output(struct infer_call *call,
     return NULL;
 }
 
+// The event after which outputs are there, and the GPU that it is of.
+static void take_event(struct infer_call *call, TRITONSERVER_InferenceResponse *response)
+{
+    void *event = call->model->ordered ? extension.response_event(response) : NULL;
+    const struct nrd_tensor *on_gpu = NULL;
+    for (uint32_t i = 0; i < INFER_TENSORS_MAX && event != NULL && on_gpu == NULL; i++) {
+        if (call->outputs[i] != NULL && call->outputs[i]->memory == NRD_MEMORY_GPU) {
+            on_gpu = call->outputs[i];
+        } else if (call->inputs[i] != NULL && call->inputs[i]->memory == NRD_MEMORY_GPU) {
+            on_gpu = call->inputs[i];
+        }
+    }
+    if (on_gpu != NULL) {
+        call->event = event;
+        call->event_device = on_gpu->device;
+    }
+}
+
 static struct nrd_status *take_outputs(struct infer_call *call,
                                        TRITONSERVER_InferenceResponse *response)
 {
@@ -161,6 +195,7 @@ static void on_response(TRITONSERVER_InferenceResponse *response, const uint32_t
     struct core_call *own = call->state;
     if (response != NULL) {
         struct nrd_status *status = take_outputs(call, response);
+        take_event(call, response);
         if (own->status == NULL) {
             own->status = status;
         } else {
@@ -208,6 +243,20 @@ static struct nrd_status *state_inputs(struct infer_call *call, struct core_call
     return NULL;
 }
 
+// An input on a GPU that is not there yet goes with the event after which it is.
+static struct nrd_status *order_input(struct core_call *own, const char *name,
+                                      const struct nrd_tensor *tensor)
+{
+    bool ready = true;
+    NRD_TRY(tensor_is_ready(tensor, &ready));
+    if (ready) {
+        return NULL;
+    }
+    return tensor->event == NULL
+               ? nrd_tensor_synchronize(tensor)
+               : core_status(extension.input_after(own->request, name, tensor->event));
+}
+
 static struct nrd_status *fill(struct infer_call *call, struct core_call *own)
 {
     if (!same_shapes(call, own)) {
@@ -220,6 +269,9 @@ static struct nrd_status *fill(struct infer_call *call, struct core_call *own)
         NRD_TRY(core_status(TRITONSERVER_InferenceRequestAppendInputData(
             own->request, name, tensor->data, tensor->byte_size,
             (TRITONSERVER_MemoryType)tensor->memory, tensor->device)));
+        if (call->model->ordered && tensor->memory == NRD_MEMORY_GPU) {
+            NRD_TRY(order_input(own, name, tensor));
+        }
     }
     return NULL;
 }
@@ -259,6 +311,9 @@ static struct nrd_status *core_call_init(struct infer_call *call)
     call->state = own;
     NRD_TRY(core_status(TRITONSERVER_InferenceRequestNew(
         &own->request, core_host_server(model->host), model->base.name, model->base.version)));
+    if (model->base.ordered) {
+        extension.take_event(own->request, true);
+    }
     NRD_TRY(core_status(
         TRITONSERVER_InferenceRequestSetReleaseCallback(own->request, on_release, call)));
     return core_status(TRITONSERVER_InferenceRequestSetResponseCallback(
@@ -380,6 +435,7 @@ static struct nrd_status *read_all_labels(const struct core_model *model, const 
 static struct nrd_status *open_model(struct core_model *model, const struct infer_options *options)
 {
     model->base.table = &table;
+    model->base.ordered = knows_events();
     model->base.version = -1;
     if (options->version != NULL && options->version[0] != '\0' &&
         !slice_to_i64(slice_of(options->version), &model->base.version)) {

@@ -6,7 +6,11 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/log.h"
 #include "base/mem.h"
+#include "gpu/event.h"
+#include "graph/devices.h"
+#include "graph/streams.h"
 #include "tensor/dtype.h"
 #include "tensor/shape.h"
 
@@ -296,8 +300,50 @@ static void give_up(struct nrd_tensor **tensors, uint32_t count)
     }
 }
 
+struct nrd_status *infer_call_settle(struct infer_call *call, struct nrd_compute *ctx)
+{
+    struct gpu_stream *stream = NULL;
+    if (call->event == NULL) {
+        return NULL;
+    }
+    NRD_TRY(streams_get(call->op, call->event_device, &stream));
+    NRD_TRY(gpu_stream_wait_handle(stream, call->event));
+    call->event = NULL;
+    // From here on the operator's stream has the outputs, and at the end of this compute it has used all of these.
+    void *handle = gpu_stream_handle(stream);
+    struct nrd_status *status = NULL;
+    for (uint32_t i = 0; i < call->model->output_count && status == NULL; i++) {
+        status =
+            call->outputs[i] == NULL ? NULL : nrd_stream_wait_tensor(ctx, handle, call->outputs[i]);
+    }
+    for (uint32_t i = 0; i < call->model->input_count && status == NULL; i++) {
+        status = nrd_stream_wait_tensor(ctx, handle, call->inputs[i]);
+    }
+    give_up(call->inputs, call->model->input_count);
+    return status;
+}
+
+// Nobody took the answer over, and the GPU may still be at work on it.
+static void wait_for_event(struct infer_call *call)
+{
+    struct gpu_device *device = NULL;
+    struct nrd_status *status =
+        devices_get(app_devices(call->op->fragment->app), call->event_device, &device);
+    if (status == NULL) {
+        status = gpu_handle_wait(device, call->event, 0);
+    }
+    if (status != NULL) {
+        LOG_WARN("model '%s': %s", call->model->name, status_text(status));
+        status_free(status);
+    }
+    call->event = NULL;
+}
+
 void infer_call_clear(struct infer_call *call)
 {
+    if (call->event != NULL) {
+        wait_for_event(call);
+    }
     give_up(call->inputs, call->model->input_count);
     give_up(call->outputs, call->model->output_count);
     status_free(call->status);
@@ -395,8 +441,8 @@ struct nrd_status *infer_call_send(struct infer_call *call, bool here)
             status = status_new(NRD_INVALID_ARG, "model '%s': input '%s' is missing",
                                 call->model->name, call->model->inputs[i].name);
         } else {
-            // The core and servers read the bytes by themselves.
-            status = nrd_tensor_synchronize(call->inputs[i]);
+            // Servers, and cores that know no events, read the bytes at once.
+            status = call->model->ordered ? NULL : nrd_tensor_synchronize(call->inputs[i]);
         }
     }
     if (status == NULL) {
@@ -415,7 +461,9 @@ void infer_call_cancel(struct infer_call *call)
 
 void infer_call_finish(struct infer_call *call, struct nrd_status *status)
 {
-    give_up(call->inputs, call->model->input_count);
+    if (call->event == NULL) {
+        give_up(call->inputs, call->model->input_count);
+    }
     if (status != NULL) {
         give_up(call->outputs, call->model->output_count);
     }

@@ -56,6 +56,7 @@ struct infer_model {
     char *place;     // for texts: "in process", or the server's URL
     char *devices;   // where its instances are: "GPU 1", "GPU 0, GPU 1", "CPU"; NULL: not told
     int64_t version; // -1: the highest that is ready
+    bool ordered;    // takes GPU tensors with their events, and waits for nothing
     bool batches;    // the first dimension of every tensor counts rows
     struct infer_spec *inputs;
     uint32_t input_count;
@@ -76,7 +77,10 @@ struct infer_call {
     // Set at done: owned by the caller from then on, who takes them out (NULL where the model gave none).
     struct nrd_tensor *outputs[INFER_TENSORS_MAX];
     struct nrd_status *status; // at done: NULL, or what went wrong; the caller's
-    void *state;               // the place's own
+    // At done: outputs on a GPU are there once this CUevent is reached, and until then inputs are in use; NULL: now.
+    void *event;
+    int32_t event_device;
+    void *state; // the place's own
 };
 
 // Finds the model, loads it where that is ours to do, and reads what it takes and gives. Errors name place and model.
@@ -109,7 +113,10 @@ NRD_MUST_USE struct nrd_status *infer_call_set_input(struct infer_call *call, ui
 NRD_MUST_USE struct nrd_status *infer_call_send(struct infer_call *call, bool here);
 // Asks to give up a call that is in flight, where its place can: done still comes, perhaps with NRD_CANCELLED. Thread: any.
 void infer_call_cancel(struct infer_call *call);
-// Gives inputs and outputs up, and frees the status. Thread: owner, not in flight.
+// Of a call that is done, in the compute that sends its outputs: they, and the inputs that are still in use, come into the order of the
+// operator's stream. Nothing where there is no event. Thread: the operator's.
+NRD_MUST_USE struct nrd_status *infer_call_settle(struct infer_call *call, struct nrd_compute *ctx);
+// Gives inputs and outputs up (waiting for the GPU where the call was not settled), and frees the status. Thread: owner, not in flight.
 void infer_call_clear(struct infer_call *call);
 
 // ---- for places ---------------------------------------------------------------------------------------------------

@@ -265,11 +265,15 @@ static void keep_answers(struct lane_slot *slot, uint32_t index)
     }
 }
 
-static struct nrd_status *fill(struct lane_slot *slot, struct nrd_message *message)
+static struct nrd_status *fill(struct lane_slot *slot, struct nrd_compute *ctx,
+                               struct nrd_message *message)
 {
     struct lane *lane = slot->lane;
     for (uint32_t m = 0; m < lane->model_count; m++) {
         struct lane_model *model = &lane->models[m];
+        if (slot->asked[m]) {
+            NRD_TRY(infer_call_settle(slot->calls[m], ctx));
+        }
         keep_answers(slot, m);
         for (uint32_t i = 0; i < model->model->output_count; i++) {
             if (model->outputs[i] == NULL || model->last[i] == NULL) {
@@ -314,7 +318,7 @@ static struct nrd_status *send_out(struct lane_slot *slot, struct nrd_compute *c
     if (message == NULL) {
         return status_no_memory();
     }
-    struct nrd_status *status = fill(slot, message);
+    struct nrd_status *status = fill(slot, ctx, message);
     if (status == NULL) {
         status = pass_metadata(slot, message);
     }

@@ -4,8 +4,8 @@
 //   FAKE_CUDA="gpus=4,memory=8G,speed=1:2:1:1,peers=pairs,time=real,host=16,fault=0@100"
 // gpus: how many (1). memory: bytes each, with K, M or G, one or one a GPU. The same: speed; cc, compute capabilities; mig, 1 for
 // a slice. peers: all, none, pairs. time: real (the default here) or manual with poll=NS. host, device, peer: GB/s of copies.
-// fault=GPU@N, unplug=GPU@N: that GPU's Nth kernel faults, or is the last thing that it does. What cannot be read ends the
-// program.
+// fault=GPU@N, unplug=GPU@N: that GPU's Nth kernel faults, or is the last thing that it does. report=1: at the end, how often each function was
+// called, on standard error ("fake_cuda: cuEventQuery 12"). What cannot be read ends the program.
 #include "tests/support/fake_cuda/fake_private.h"
 #include "tests/support/host_kernels/host_kernels.h"
 
@@ -66,12 +66,29 @@ static void set_end(struct fake_cuda_options *o, const char *text, bool unplug)
     *(unplug ? &o->gpus[gpu].unplug_at : &o->gpus[gpu].fault_at) = kernel;
 }
 
+static void report(void)
+{
+#define FAKE_NAME(name, symbol, needed, args) #symbol,
+    static const char *const names[] = {GPU_DRIVER_FUNCTIONS(FAKE_NAME)};
+#undef FAKE_NAME
+    for (int fn = 0; fn < GPU_FN_COUNT; fn++) {
+        uint64_t calls = fake_cuda_calls((enum gpu_fn)fn);
+        if (calls > 0) {
+            fprintf(stderr, "fake_cuda: %s %llu\n", names[fn], (unsigned long long)calls);
+        }
+    }
+}
+
 static void set(struct fake_cuda_options *o, const char *key, const char *value)
 {
     double values[FAKE_GPUS_MAX];
     if (strcmp(key, "peers") == 0) {
         o->no_peers = strcmp(value, "none") == 0;
         o->peers_by_pair = strcmp(value, "pairs") == 0;
+        return;
+    }
+    if (strcmp(key, "report") == 0) {
+        atexit(report);
         return;
     }
     if (strcmp(key, "time") == 0) {
