@@ -281,7 +281,7 @@ unit_folders := $(sort $(notdir $(patsubst %/,%,$(dir $(wildcard tests/unit/*/.)
 unit_of = $(patsubst tests/%.c,$(B)/tests/%,$(sort $(wildcard tests/unit/$1/test_*.c)))
 unit_extra_protocol = $(core_so)
 # Tests of backends are hosts: they open the built backends, which resolve the interfaces in the test program.
-unit_extra_backends = $(common_obj) $(B)/obj/backends/tensorflow/tf_proto.o $(B)/obj/backends/pytorch/torch_spec.o $(B)/obj/backends/onnxruntime/onnx_gpu_options.o $(fake_cuda_lib) | $(torch_tool) $(foreach b,$(backend_names),$(call backend_so,$(b)))
+unit_extra_backends = $(common_obj) $(B)/obj/backends/tensorflow/tf_proto.o $(B)/obj/backends/pytorch/torch_spec.o $(B)/obj/backends/onnxruntime/onnx_gpu_options.o $(fake_cuda_lib) | $(torch_tool) $(fake_ort_so) $(fake_cuda_so) $(foreach b,$(backend_names),$(call backend_so,$(b)))
 unit_ldflags_backends := -rdynamic
 deps_backends := gpu tensor base
 # tests/support/fake_cuda: a pretended CUDA driver, linked into tests of GPU code; and the same as libraries that a program

@@ -73,6 +73,7 @@ struct served {
     struct TRITONBACKEND_Backend backend;
     struct TRITONBACKEND_Model model;
     struct TRITONBACKEND_ModelInstance instance;
+    bool on_gpu; // the instance is on GPU 0
 };
 
 static inline TRITONSERVER_Error *plugin_serve(struct plugin *p, struct served *s,
@@ -84,8 +85,10 @@ static inline TRITONSERVER_Error *plugin_serve(struct plugin *p, struct served *
                                             .directory = directory,
                                             .config = mem_strdup(config),
                                             .auto_complete = auto_complete};
-    s->instance = (struct TRITONBACKEND_ModelInstance){.model = &s->model,
-                                                       .kind = TRITONSERVER_INSTANCEGROUPKIND_CPU};
+    s->instance = (struct TRITONBACKEND_ModelInstance){
+        .model = &s->model,
+        .kind =
+            s->on_gpu ? TRITONSERVER_INSTANCEGROUPKIND_GPU : TRITONSERVER_INSTANCEGROUPKIND_CPU};
     TRITONSERVER_Error *error = p->model_initialize(&s->model);
     if (error != NULL) {
         mem_free(s->model.config);

@@ -167,7 +167,7 @@ static void torch_keeps_the_others_when_an_input_is_broken(void **state)
     make_requests();
     requests[1].inputs[0].buffers[0].type = TRITONSERVER_MEMORY_GPU;
     assert_host_ok(plugin.execute(&served.instance, pointers, 3));
-    assert_non_null(strstr(requests[1].error, "in the memory of GPU"));
+    assert_non_null(strstr(requests[1].error, "GPU"));
     assert_doubled(0, numbers);
     assert_doubled(2, numbers + 9);
     host_fini();
