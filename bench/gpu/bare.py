@@ -23,12 +23,15 @@ class Missing(Exception):
 
 
 def timed(run, finish, seconds, warm=10):
-    """Runs a second of `run`, launched one after the other, waited for by `finish` at the end."""
-    for _ in range(warm):
+    """Runs a second of `run`, launched one after the other, waited for by `finish` at the end. Warms up by ten runs, or three long ones."""
+    begin = time.perf_counter()
+    for i in range(warm):
         run()
+        if i >= 2 and time.perf_counter() - begin > 10 * seconds:
+            break
     finish()
     count, begin = 0, time.perf_counter()
-    chunk = 4
+    chunk = 1
     while time.perf_counter() - begin < seconds:
         for _ in range(chunk):
             run()

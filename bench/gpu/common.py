@@ -310,6 +310,18 @@ def load(server, kind, requests, seconds, concurrency=1):
     return Load(server, [(kind, request) for request in requests], seconds, concurrency).result()
 
 
+def warm(server, streams, concurrency=1, seconds=0.5, limit=90):
+    """Loads until two in a row agree within a tenth: frameworks compile and choose kernels during their first runs, TorchScript for
+    seconds for each instance. Returns how long it took."""
+    begin, before = time.monotonic(), None
+    while time.monotonic() - begin < limit:
+        rate = Load(server, streams, seconds, concurrency).result()["rate"]
+        if before and abs(rate - before) <= 0.1 * before:
+            break
+        before = rate
+    return time.monotonic() - begin
+
+
 # ---- what is in use -------------------------------------------------------------------------------------------------
 
 
@@ -337,14 +349,17 @@ def difference(got, want):
 
 
 class Report:
-    """Prints as it goes, remembers what was wrong, and writes all rows as JSON where NEREID_RESULTS (or $OUT) names a folder."""
+    """Prints as it goes, remembers what was wrong, and writes all rows as JSON where NEREID_RESULTS (or $OUT) names a folder:
+    NAME.json or, for several runs of one program, NAME-TAG.json. tables.py makes tables of them."""
 
-    def __init__(self, name):
+    def __init__(self, name, tag=""):
         self.name, self.rows, self.wrong, self.goals_missed = name, [], [], []
+        self.file = f"{name}-{tag}.json" if tag else f"{name}.json"
         print(f"# {name}: {machine()}", flush=True)
 
     def row(self, text, **values):
-        self.rows.append(values)
+        if values:
+            self.rows.append(values)
         print(text, flush=True)
 
     def check(self, right, text):
@@ -367,8 +382,10 @@ class Report:
         """The exit status."""
         folder = os.environ.get("NEREID_RESULTS") or os.environ.get("OUT")
         if folder:
-            document = {"name": self.name, "machine": machine(), "rows": self.rows, "wrong": self.wrong, "goals_missed": self.goals_missed}
-            (pathlib.Path(folder) / f"{self.name}.json").write_text(json.dumps(document, indent=1) + "\n")
+            command = " ".join([os.path.relpath(sys.argv[0], ROOT), *sys.argv[1:]])
+            document = {"name": self.name, "command": command, "machine": machine(), "rows": self.rows, "wrong": self.wrong,
+                        "goals_missed": self.goals_missed}
+            (pathlib.Path(folder) / self.file).write_text(json.dumps(document, indent=1) + "\n")
         print(f"# {self.name}: " + (f"{len(self.wrong)} WRONG" if self.wrong else "all right") +
               (f", {len(self.goals_missed)} goals missed" if self.goals_missed else ""), flush=True)
         return 1 if self.wrong else 0

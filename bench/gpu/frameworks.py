@@ -28,7 +28,7 @@ def main():
     parser.add_argument("--precision", choices=("fp32", "fp16"), default="fp16")
     args = parser.parse_args()
     need_gpus(1)
-    report, files = Report("frameworks"), models.Files()
+    report, files = Report("frameworks", "-".join(args.frameworks)), models.Files()
     for framework in args.frameworks:
         for name, batches in CASES[framework]:
             try:

@@ -99,7 +99,7 @@ def main():
     args = parser.parse_args()
     if not args.cpu:
         need_gpus(1)
-    report, files = Report("loads"), models.Files()
+    report, files = Report("loads", "-".join(args.frameworks)), models.Files()
     for framework in args.frameworks:
         why = models.missing(framework)
         if why:

@@ -3,10 +3,12 @@
 """The seed's repository, word for word, on this machine's GPUs: a U-Net as a TensorRT plan, a ResNet in ONNX, a DenseNet in
 TorchScript, each configured for a GPU of its own, under `tritonserver --model-repository=/models --log-verbose=1`.
 
-    python3 bench/gpu/seed.py [--repository /models] [--seconds 5] [--only unet_model,...] [--cpu]
+    python3 bench/gpu/seed.py [--repository /models] [--seconds 5] [--only unet_model,...] [--unoptimized] [--cpu]
 
 With fewer than three GPUs --gpu-map=wrap is added: a GPU number that is not there becomes one that is (GPU 2 of two is GPU 0). Then
 clients ask all three at once, and each answer is compared with that of the framework alone on the same file and with PyTorch in fp32.
+The first requests of each size are waited for beforehand: on a GPU PyTorch compiles kernels for them, for a DenseNet over a minute a
+size; --unoptimized adds DISABLE_OPTIMIZED_EXECUTION to its configuration, which then is not the seed's word for word.
 Exit status 1 when an answer was wrong, 77 without a GPU (unless --cpu, which adds --gpu-fallback=cpu).
 """
 
@@ -38,6 +40,7 @@ SEED = {
 }
 # Against the framework alone: kernels are chosen anew in each process, and fp32 networks may use TF32 (11 bits, as fp16). Against
 # PyTorch in fp32: the same, and for the plan, which is built with --fp16, rounding after every layer.
+ROWS = (1, 3)
 ALONE, FP32 = 5e-3, {"unet_model": 3e-2, "resnet_model": 5e-3, "densenet_model": 5e-3}
 
 
@@ -59,8 +62,8 @@ class SeedServer(Server):
 
 
 
-def write(repository, files, names, report):
-    """The repository; returns {model: (file, is served)}."""
+def write(repository, files, names, report, unoptimized):
+    """The repository; returns {model: file}."""
     made = {}
     for model in names:
         framework, network, file, platform, batch, gpu = SEED[model]
@@ -76,7 +79,8 @@ def write(repository, files, names, report):
         folder = repository / model
         (folder / "1").mkdir(parents=True)
         shutil.copyfile(path, folder / "1" / file)
-        (folder / "config.pbtxt").write_text(f'name: "{model}"\nplatform: "{platform}"\nmax_batch_size: {batch}\n' + GROUP.format(gpu=gpu))
+        more = models.UNOPTIMIZED if unoptimized and framework == "pytorch" else ""
+        (folder / "config.pbtxt").write_text(f'name: "{model}"\nplatform: "{platform}"\nmax_batch_size: {batch}\n' + GROUP.format(gpu=gpu) + more)
         made[model] = path
     return made
 
@@ -87,10 +91,21 @@ def tensors(server, model):
     return metadata["inputs"][0]["name"], metadata["outputs"][0]["name"]
 
 
+def warm_up(report, server, model):
+    """Three requests of each size, the second and third of which are those that compile."""
+    given, taken = tensors(server, model)
+    for rows in (*ROWS, SEED[model][4]):
+        begin = time.monotonic()
+        for _ in range(3):
+            server.infer(model, {given: models.pictures(SEED[model][1], rows)}, [taken], timeout=400)
+        if time.monotonic() - begin > 1:
+            report.row(f"{model}: the first requests of {rows} pictures took {time.monotonic() - begin:.1f} s")
+
+
 def compare(report, server, files, model, path):
     framework, network, _, _, batch, _ = SEED[model]
     given, taken = tensors(server, model)
-    for rows in (1, 3, batch):
+    for rows in (*ROWS, batch):
         x = models.pictures(network, rows, seed=rows)
         answer = server.infer(model, {given: x}, [taken])[taken]
         report.check(difference(answer, files.reference(network, x)) < FP32[model],
@@ -110,8 +125,8 @@ def all_at_once(report, server, files, names, seconds):
     def look(model):
         network = SEED[model][1]
         given, taken = tensors(server, model)
-        asked = [models.pictures(network, rows, seed=40 + rows) for rows in (1, 2, 4)]
-        wanted = [want[model, i] for i in range(3)]
+        asked = [models.pictures(network, rows, seed=40 + rows) for rows in ROWS]
+        wanted = [want[model, i] for i in range(len(ROWS))]
         try:
             while time.monotonic() < end:
                 for x, expected in zip(asked, wanted):
@@ -122,7 +137,7 @@ def all_at_once(report, server, files, names, seconds):
         except (AssertionError, OSError) as error:
             wrong.append(f"{model}: {error}")
     want = {(model, i): files.reference(SEED[model][1], models.pictures(SEED[model][1], rows, seed=40 + rows))
-            for model in names for i, rows in enumerate((1, 2, 4))}
+            for model in names for i, rows in enumerate(ROWS)}
     for model in names:
         given, taken = tensors(server, model)
         work.append(("grpc", grpc_request(model, {given: models.pictures(SEED[model][1], 1)}, [taken])))
@@ -146,6 +161,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--only", type=lambda text: text.split(","), default=list(SEED))
     parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--unoptimized", action="store_true")
     parser.add_argument("--cpu", action="store_true")
     args = parser.parse_args()
     if not args.cpu:
@@ -156,13 +172,18 @@ def main():
     args.repository.mkdir(parents=True, exist_ok=True)
     more = ["--gpu-fallback=cpu"] if args.cpu else ["--gpu-map=wrap"] if gpu_count() < 3 else []
     try:
-        made = write(args.repository, files, args.only, report)
+        made = write(args.repository, files, args.only, report, args.unoptimized)
         begin = time.monotonic()
         with SeedServer(args.repository, args.port, more) as server:
             report.row(f"{' '.join(server.command)}: ready after {time.monotonic() - begin:.1f} s on {gpu_count()} GPUs")
             for model in made:
                 group = server.get(f"/v2/models/{model}/config")["instance_group"][0]
                 report.check(server.ready(model), f"{model} is ready, instance group {group['kind']} {group['gpus']}")
+            threads = [threading.Thread(target=warm_up, args=(report, server, model)) for model in made]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
             for model, path in made.items():
                 compare(report, server, files, model, path)
             all_at_once(report, server, files, list(made), args.seconds)

@@ -18,7 +18,7 @@ import sys
 import tempfile
 
 import models
-from common import Load, Regions, Report, Server, difference, grpc_shared_request, gpu_count, need_gpus
+from common import Load, Regions, Report, Server, difference, grpc_shared_request, gpu_count, need_gpus, warm
 
 
 def drive(server, model, x, out_shape, gpus, args):
@@ -27,7 +27,7 @@ def drive(server, model, x, out_shape, gpus, args):
         regions = [stack.enter_context(Regions(server, x, out_shape, gpu if args.way == "cuda" else None))
                    for gpu in gpus for _ in range(args.streams)]
         requests = [("grpc", grpc_shared_request(model, models.INPUT, region, models.OUTPUT)) for region in regions]
-        Load(server, requests, 0.5).result()
+        warm(server, requests)
         found = Load(server, requests, args.seconds).result()
         assert found["errors"] == 0, f"{found['errors']} errors"
         return found["rate"] * args.batch, [region.output() for region in regions]
@@ -77,7 +77,7 @@ def main():
     parser.add_argument("--server-arg", action="append", default=[])
     args = parser.parse_args()
     need_gpus(max(2, args.gpus))
-    report, files = Report("two"), models.Files()
+    report, files = Report("two", "-".join(args.frameworks)), models.Files()
     report.row(f"{gpu_count()} GPUs here; {args}")
     for framework in args.frameworks:
         why = models.missing(framework)
