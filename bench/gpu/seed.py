@@ -16,6 +16,7 @@ import argparse
 import os
 import pathlib
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -166,6 +167,7 @@ def main():
     args = parser.parse_args()
     if not args.cpu:
         need_gpus(1)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # the repository goes in any case
     report, files = Report("seed"), models.Files()
     if args.repository.exists() and any(args.repository.iterdir()):
         sys.exit(f"{args.repository} is not empty: name another --repository")
