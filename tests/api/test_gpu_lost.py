@@ -130,8 +130,9 @@ def test_gpu_lost_in_the_middle_of_load_costs_no_answer(repository, gpus, schedu
             load.send(order=1 if 700 <= i < 1100 else 0)  # one of these meets GPU 0, and breaks it
         answers = load.finish()
         assert {a for a in answers if not isinstance(a, int)} == set()
-        assert set(answers[:600]) == set(range(gpus))
-        assert set(answers[-600:]) == set(range(1, gpus))
+        # Who takes how much is measured (test_gpu_routing.py), so not each of many GPUs need show among the last ones.
+        assert 0 in answers[:600] and set(answers[:600]) <= set(range(gpus))
+        assert set(answers[-600:]) <= set(range(1, gpus))
         until(lambda: "reason" in index(server)["m"])
         row = index(server)["m"]
         assert row["state"] == "READY" and ready(server) and ready(server, "m")
