@@ -183,7 +183,7 @@ def main():
     prefix = pathlib.Path(args.prefix).resolve()
     os.environ["NEREID_PREFIX"] = str(prefix)
     carried = prefix / "lib/carried"
-    if carried.is_dir():
+    if carried.is_dir() and not (prefix / "lib/missing").is_dir():  # tools/gpu_setup_there.sh has chosen what is needed of it
         os.environ["LD_LIBRARY_PATH"] = ":".join(filter(None, [os.environ.get("LD_LIBRARY_PATH"), str(carried)]))
     begin = time.monotonic()
     tally = Tally(args.only)
