@@ -69,3 +69,18 @@ def test_memory_checkers_errors_in_the_server_fail_its_test(pretended, tmp_path,
 def test_memory_checker_that_is_missing_is_no_pass(pretended, tmp_path):
     code, text = run("--memcheck", gpus=1, env={"PATH": str(tmp_path)})
     assert code == 77 and "**** NOTHING WAS CHECKED: no compute-sanitizer here" in text
+
+
+@pytest.mark.skipif(bool(SANITIZED), reason="the runner starts servers without a sanitizer's settings")
+@pytest.mark.parametrize("gpus", [1, 4])
+def test_served_suite_passes_on_pretended_gpus(pretended, tmp_path, gpus):
+    pytest.importorskip("onnx")
+    models = pytest.importorskip("onnx_models")
+    pytest.importorskip("onnxruntime")
+    env = models.pretended_gpus(gpus)
+    (tmp_path / "libonnxruntime.so").symlink_to(PREFIX / "tests/fake_ort/libonnxruntime.so")
+    (tmp_path / "libonnxruntime_providers_cuda.so").touch()  # by which the suite knows one for GPUs
+    code, text = run("Onnxruntime", gpus=gpus, env={**env, "NEREID_ONNXRUNTIME": str(tmp_path)})
+    assert code == 0, text
+    assert re.search(r"^\*\*\*\* (\d+) passed, 0 FAILED, 0 SKIPPED", text, re.M), text
+    assert "Onnxruntime.file_of_the_gpus_compute_capability_is_loaded" in text
