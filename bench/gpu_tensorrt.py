@@ -334,7 +334,8 @@ class Bench:
 
     def served_loads(self, served, model, size):
         def used():
-            return int(subprocess.check_output(["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits"]).split()[0])
+            free, total = torch.cuda.mem_get_info()
+            return (total - free) >> 20
         mib = []
         for _ in range(self.args.loads):
             self.http(f"/v2/repository/models/{served}/unload", b"{}")

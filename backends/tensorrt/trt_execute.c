@@ -443,12 +443,27 @@ static TRITONSERVER_Error *scatter_outputs(struct trt_slot *slot)
 
 // ---- the run ----
 
+// Whether an input travels to the slot's memory.
+static bool inputs_travel(const struct trt_slot *slot)
+{
+    const struct trt_plan *plan = slot->instance->plan;
+    for (uint32_t i = 0; i < plan->io_count; i++) {
+        const struct trt_memory *m = &slot->memory[i];
+        if (plan->ios[i].tensor.input && m->gpu != NULL && m->address == m->gpu->data) {
+            return true;
+        }
+    }
+    return false;
+}
+
 // The compute stream goes on when the inputs are there.
 static TRITONSERVER_Error *begin_compute(struct trt_slot *slot)
 {
     struct gpu_stream *compute = slot->instance->compute;
-    BACKEND_TRY(backend_error(gpu_event_record(slot->ready, gpu_io_stream(slot->io))));
-    BACKEND_TRY(backend_error(gpu_stream_wait_event(compute, slot->ready)));
+    if (inputs_travel(slot)) {
+        BACKEND_TRY(backend_error(gpu_event_record(slot->ready, gpu_io_stream(slot->io))));
+        BACKEND_TRY(backend_error(gpu_stream_wait_event(compute, slot->ready)));
+    }
     return backend_error(gpu_event_record(slot->begin, compute));
 }
 
@@ -531,19 +546,37 @@ static TRITONSERVER_Error *work(struct trt_slot *slot)
 
 // ---- slots ----
 
-static void wait_until_free(struct trt_instance *s, const struct trt_slot *slot)
+static struct trt_slot *free_slot(struct trt_instance *s)
+{
+    for (uint32_t i = 0; i < TRT_SLOTS; i++) {
+        if (!s->slots[i].busy) {
+            return &s->slots[i]; // the first ones have memory already
+        }
+    }
+    return NULL;
+}
+
+static struct trt_slot *wait_for_slot(struct trt_instance *s)
 {
     pthread_mutex_lock(&s->mutex);
-    while (slot->busy) {
+    struct trt_slot *slot = NULL;
+    for (;;) {
+        uint32_t limit = s->plan_ns != 0 && s->plan_ns < TRT_SHORT_NS ? 3 : 2;
+        slot = s->on_gpu < limit ? free_slot(s) : NULL;
+        if (slot != NULL) {
+            break;
+        }
         pthread_cond_wait(&s->freed_one, &s->mutex);
     }
     pthread_mutex_unlock(&s->mutex);
+    return slot;
 }
 
 static void put_into_queue(struct trt_instance *s, struct trt_slot *slot)
 {
     pthread_mutex_lock(&s->mutex);
     slot->busy = true;
+    s->on_gpu++;
     s->queue[s->queue_count++] = slot;
     pthread_cond_signal(&s->queued_one);
     pthread_mutex_unlock(&s->mutex);
@@ -552,7 +585,7 @@ static void put_into_queue(struct trt_instance *s, struct trt_slot *slot)
 TRITONSERVER_Error *trt_execute(struct trt_instance *s, TRITONBACKEND_Request **requests,
                                 uint32_t count)
 {
-    struct trt_slot *slot = &s->slots[s->next];
+    struct trt_slot *slot = s->next;
     struct gpu_scope scope;
     if (count == 0) {
         return NULL;
@@ -574,9 +607,8 @@ TRITONSERVER_Error *trt_execute(struct trt_instance *s, TRITONBACKEND_Request **
         slot->computed = false;
     }
     put_into_queue(s, slot);
-    s->next = (s->next + 1) % TRT_SLOTS;
     // The next batch is made of what is queued when it can be staged, not before.
-    wait_until_free(s, &s->slots[s->next]);
+    s->next = wait_for_slot(s);
     gpu_device_leave(&scope);
     return NULL;
 }

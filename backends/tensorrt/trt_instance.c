@@ -73,13 +73,28 @@ static void set_times(struct trt_slot *slot)
         end > slot->batch.compute_start_ns ? end : slot->batch.compute_start_ns;
 }
 
-static void finish(struct trt_slot *slot)
+// The GPU has done all that the batch queued: another one may come while this one is answered.
+static void leave_gpu(struct trt_instance *s, const struct trt_slot *slot)
+{
+    const struct batch *b = &slot->batch;
+    pthread_mutex_lock(&s->mutex);
+    s->on_gpu--;
+    if (slot->computed && b->compute_end_ns > b->compute_start_ns) {
+        s->plan_ns = b->compute_end_ns - b->compute_start_ns;
+    }
+    pthread_cond_signal(&s->freed_one);
+    pthread_mutex_unlock(&s->mutex);
+}
+
+static void finish(struct trt_instance *s, struct trt_slot *slot)
 {
     TRITONSERVER_Error *error = gpu_io_end(slot->io);
+    if (error == NULL && slot->computed) {
+        set_times(slot);
+    }
+    leave_gpu(s, slot);
     if (error != NULL) {
         batch_fail_all(&slot->batch, error);
-    } else if (slot->computed) {
-        set_times(slot);
     }
     batch_end(&slot->batch);
 }
@@ -97,7 +112,7 @@ static void answer(void *arg)
         }
         struct trt_slot *slot = s->queue[0];
         pthread_mutex_unlock(&s->mutex);
-        finish(slot);
+        finish(s, slot);
         pthread_mutex_lock(&s->mutex);
         s->queue_count--;
         for (uint32_t i = 0; i < s->queue_count; i++) {
@@ -228,6 +243,7 @@ static TRITONSERVER_Error *fill(struct trt_instance *s, int gpu)
     }
     gpu_device_leave(&scope);
     BACKEND_TRY(error);
+    s->next = &s->slots[0];
     return backend_error(thread_start(&s->thread, "trt answers", 0, answer, s));
 }
 

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// An instance from inside. Two slots take turns: while the batch of one computes, the next one's inputs
-// travel to the other's memory, so that the GPU goes from one to the next without a gap.
+// An instance from inside. Slots take turns: while the batch of one computes, the next one's inputs
+// travel to another's memory, so that the GPU goes from one to the next without a gap.
 //
 //   executor's thread             slot's stream            compute stream         instance's thread
 //   gather inputs       ───────▶  copies ── ready ───────▶ waits
 //   enqueue the plan    ───────────────────────────────▶  begin ─ plan ─ done
 //   scatter outputs     ───────▶  waits for done ◀──────────────────┘
 //   put into the queue  ─────────────────────────────────────────────────────────▶ waits for the slot's
-//   return when the other slot is free                                             stream, sends answers
+//   return when another may come                                                  stream, sends answers
 //
+// Another may come when fewer than two batches (three, if they are short) are still on the GPU and a
+// slot is free: so a batch is cut as late as it can be without the GPU standing idle.
 // Contexts, memory and graphs are the executor's; a queued slot is the instance's thread's until it is
 // free again, which the mutex hands over.
 #ifndef NEREID_BACKENDS_TENSORRT_TRT_INSTANCE_H
@@ -21,7 +23,9 @@
 #include "gpu/graph_capture.h"
 #include "gpu/memory.h"
 
-enum { TRT_SLOTS = 2, TRT_ALIGNMENT = 256 };
+enum { TRT_SLOTS = 3, TRT_ALIGNMENT = 256 };
+// Below this a plan is short: its thread may be later than its end.
+enum { TRT_SHORT_NS = 1000000 };
 
 // A tensor of a slot: its memory, which only grows, and where this batch has it.
 struct trt_memory {
@@ -78,14 +82,15 @@ struct trt_instance {
     uint32_t tuned_count;
     struct gpu_stream *compute;
     struct trt_slot slots[TRT_SLOTS];
-    uint32_t next; // slot of the next batch
-    bool waits;    // some output's size is known only after the run
+    struct trt_slot *next; // of the next batch; free. The executor's
     struct thread thread;
     pthread_mutex_t mutex;
     pthread_cond_t queued_one; // for the instance's thread
     pthread_cond_t freed_one;  // for the executor
     struct trt_slot *queue[TRT_SLOTS];
     uint32_t queue_count;
+    uint32_t on_gpu;  // queued batches whose work is not yet known to be done
+    uint64_t plan_ns; // how long the last plan took; 0: none has run
     bool stop;
 };
 
