@@ -377,6 +377,7 @@ $(B)/tests/fuzz/fuzz_%: $(B)/obj/tests/fuzz/fuzz_%.o $(B)/obj/tests/fuzz/replay.
 	$(q)$(CC) $(ldflags) -o $@ $(filter %.o,$^) $(filter %.a,$^) -L$(B)/lib -ltritonserver -Wl,-rpath,$(abspath $(B))/lib $(fuzz_sys)
 $(B)/tests/fuzz/fuzz_tf_proto: $(B)/obj/backends/tensorflow/tf_proto.o
 $(B)/tests/fuzz/fuzz_torch_spec: $(B)/obj/backends/pytorch/torch_spec.o
+$(B)/tests/fuzz/fuzz_place_record: $(B)/obj/src/core/place/record.o
 fuzz_programs := $(fuzz_names:%=$(B)/tests/fuzz/%)
 
 # bench/*.c: one program each; the core is linked in for those that measure it from inside.

@@ -15,6 +15,7 @@
 #include "core/instance.h"
 #include "core/lifecycle.h"
 #include "core/model.h"
+#include "core/place/placer.h"
 #include "core/placement.h"
 #include "core/schedule/scheduler.h"
 #include "core/server.h"
@@ -93,9 +94,15 @@ static uint32_t instances_on(struct server *server, int32_t gpu)
     return found;
 }
 
-static int32_t least_used_gpu(struct server *server, const struct config_devices *devices)
+// What was placed by measurement goes by what was measured; of other models nothing is known.
+static int32_t least_used_gpu(const struct model *model, const struct config_devices *devices,
+                              int32_t lost_gpu)
 {
-    int32_t best = -1;
+    struct server *server = model->server;
+    int32_t best = placer_refuge(server->placer, model, lost_gpu);
+    if (best >= 0) {
+        return best;
+    }
     uint32_t least = UINT32_MAX;
     for (size_t i = 0; i < devices->gpu_count; i++) {
         int32_t id = devices->gpus[i].id;
@@ -116,7 +123,7 @@ static bool other_place(const struct model *model, size_t group, int32_t lost_gp
     uint64_t bit = group < 64 ? UINT64_C(1) << group : 0;
     bool open = (model->open_groups & bit) != 0;
     int32_t gpu =
-        open ? least_used_gpu(model->server, &devices) : config_map_gpu(&devices, lost_gpu);
+        open ? least_used_gpu(model, &devices, lost_gpu) : config_map_gpu(&devices, lost_gpu);
     if (gpu >= 0 && gpu != lost_gpu && config_gpu_supported(&devices, gpu)) {
         place->kind = TRITONSERVER_INSTANCEGROUPKIND_GPU;
         place->device_id = gpu;

@@ -152,6 +152,7 @@ static void load_version(struct lifecycle *lifecycle, struct load *load, struct 
         .config = load->found.config,
         .auto_complete = !options->strict_model_config,
         .config_provided = load->found.config_provided,
+        .placed_groups = load->placed_groups,
         .on_destroyed = on_destroyed,
         .on_destroyed_arg = version,
     };

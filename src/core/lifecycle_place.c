@@ -28,6 +28,11 @@ void lifecycle_place(struct lifecycle *lifecycle, struct load *loads, size_t cou
     if (used > 0 && placer_wanted(placer, list, used)) {
         placer_choose(placer, list, used);
     }
+    for (size_t i = 0, k = 0; i < count && k < used; i++) {
+        if (loads[i].status == NULL && loads[i].version_count > 0) {
+            loads[i].placed_groups = list[k++].placed_groups;
+        }
+    }
     mem_free(list);
 }
 

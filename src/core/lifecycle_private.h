@@ -55,6 +55,7 @@ struct load {
     struct repo_model found;
     int64_t previous_ns; // restored in the entry if the load fails
     struct nrd_status *status;
+    uint64_t placed_groups; // by lifecycle_place()
     // internal to lifecycle_load.c
     struct version **versions;
     size_t version_count;

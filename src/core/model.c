@@ -115,14 +115,14 @@ static bool has_gpu_group(const Inference__ModelConfig *config)
 }
 
 // Keeps what the groups leave open, before that is filled in; for when a GPU is lost. True: one of them wants a GPU.
-static bool note_groups(struct model *model)
+static bool note_groups(struct model *model, uint64_t placed)
 {
     const Inference__ModelConfig *config = model->config;
     model->open_groups = config->n_instance_group == 0 ? 1 : 0;
     model->auto_groups = model->open_groups;
     for (size_t i = 0; i < config->n_instance_group && i < 64; i++) {
         const Inference__ModelInstanceGroup *group = config->instance_group[i];
-        bool open = group->n_gpus == 0;
+        bool open = group->n_gpus == 0 || ((placed >> i) & 1) != 0;
         bool any = (int)group->kind == INFERENCE__MODEL_INSTANCE_GROUP__KIND__KIND_AUTO;
         model->open_groups |= (uint64_t)open << i;
         model->auto_groups |= (uint64_t)(open && any) << i;
@@ -131,7 +131,7 @@ static bool note_groups(struct model *model)
 }
 
 // Loads the backend and gives the model its instance groups.
-static struct nrd_status *find_backend(struct model *model)
+static struct nrd_status *find_backend(struct model *model, uint64_t placed_groups)
 {
     struct server *server = model->server;
     Inference__ModelConfig *config = model->config;
@@ -144,7 +144,7 @@ static struct nrd_status *find_backend(struct model *model)
                                 config->runtime, config->name, model->directory, model->version_dir,
                                 &model->backend));
     struct config_devices devices = gpus_devices(server->gpus);
-    bool wants_gpu = note_groups(model);
+    bool wants_gpu = note_groups(model, placed_groups);
     bool may_use_gpu = config->n_instance_group == 0;
     for (size_t i = 0; i < config->n_instance_group; i++) {
         int kind = (int)config->instance_group[i]->kind;
@@ -317,7 +317,7 @@ struct nrd_status *model_create(struct server *server, const struct model_source
     uint64_t start = clock_now_ns();
     struct model *model = NULL;
     NRD_TRY(allocate(server, source, &model));
-    struct nrd_status *status = find_backend(model);
+    struct nrd_status *status = find_backend(model, source->placed_groups);
     if (status == NULL) {
         status = initialize(model, source->config_provided);
     }

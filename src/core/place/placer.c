@@ -48,7 +48,7 @@ struct candidate {
     enum plan_ground ground;
     uint64_t allowed; // bit an index of the plan's GPUs
     uint32_t instances;
-    bool backend_is_there;
+    char refusal[RECORD_TEXT_MAX]; // why it could not be measured on some GPU; "" if it could
     const struct place_record *records[PLACE_GPUS_MAX]; // by that index
 };
 
@@ -428,14 +428,21 @@ static void find_records(struct gathering *all, struct candidate *candidate)
 {
     struct record_hash hash;
     struct nrd_status *status = hash_model(candidate, &hash);
-    for (unsigned g = 0; g < all->gpu_count && status == NULL; g++) {
-        if (((candidate->allowed >> g) & 1) != 0) {
+    for (unsigned g = 0; g < all->gpu_count; g++) {
+        if (((candidate->allowed >> g) & 1) == 0) {
+            continue;
+        }
+        if (status == NULL) {
             status = find_record(all, candidate, &hash, g, &candidate->records[g]);
         }
-    }
-    if (status != NULL) {
-        LOG_WARN("model '%s' cannot be measured: %s", candidate->load->name, status_text(status));
-        status_free(status);
+        if (status != NULL) { // where it cannot be loaded it cannot be served
+            LOG_WARN("model '%s' cannot be measured on GPU %d: %s", candidate->load->name,
+                     (int)all->gpus[g].id, status_text(status));
+            snprintf(candidate->refusal, sizeof(candidate->refusal), "%s", status_text(status));
+            candidate->allowed &= candidate->ground == PLAN_OPEN ? ~(UINT64_C(1) << g) : UINT64_MAX;
+            status_free(status);
+            status = NULL;
+        }
     }
 }
 
@@ -541,6 +548,7 @@ static struct nrd_status *gather(struct gathering *all, struct placer_load *load
         all->models[i].allowed = candidate->allowed;
         all->models[i].instances = candidate->instances;
         all->models[i].records = candidate->records;
+        all->models[i].refusal = candidate->refusal;
     }
     look_at_memory(all);
     return NULL;
@@ -583,7 +591,7 @@ static struct nrd_status *write_set(const struct gathering *all, const struct ca
         } else {
             group = config->instance_group[i];
         }
-        group->kind = KIND(GPU);
+        candidate->load->placed_groups |= i < 64 ? UINT64_C(1) << i : 0;
         for (unsigned g = 0; g < all->gpu_count; g++) {
             int32_t *place = ((set >> g) & 1) != 0
                                  ? proto_grow(&group->gpus, &group->n_gpus, sizeof(*place))
@@ -749,7 +757,10 @@ int32_t placer_refuge(struct placer *placer, const struct model *model, int32_t 
     struct gathering all = {.placer = placer};
     struct version_rows rows = {0};
     status_free(lifecycle_rows(placer->server->lifecycle, NULL, true, &rows));
-    pthread_mutex_lock(&placer->mutex);
+    if (pthread_mutex_trylock(&placer->mutex) != 0) {
+        version_rows_fini(&rows);
+        return -1;
+    }
     const struct known *known = map_get(&placer->known, slice_of(model->name));
     uint64_t open = known == NULL ? 0 : known->allowed & ~sets_of(model);
     look_at_gpus(&all);

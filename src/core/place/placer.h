@@ -29,6 +29,7 @@ struct placer_load {
     const char *directory;
     Inference__ModelConfig *config; // as read; instance groups left open get their GPUs
     bool config_provided;
+    uint64_t placed_groups; // out: a bit each group that got its GPUs here
 };
 
 // Whether any of `loads` is to be placed by measurement. Thread: loader.
@@ -41,9 +42,9 @@ void placer_choose(struct placer *placer, struct placer_load *loads, size_t coun
 NRD_MUST_USE struct nrd_status *placer_report(struct placer *placer, struct placer_load *loads,
                                               size_t count, struct str *json);
 
-// A model is gone from GPU `lost`: the GPU where one of its groups' instances that stood there may go instead, which is the one with the
-// least to do of those that have the memory; never one that is lost. -1 where the configuration, as the user wrote it, allows no other or
-// none has room. Thread: any but a loop.
+// Where an instance of `model`, which was placed by measurement, may go instead of to GPU `lost`: of the GPUs that work and have the
+// memory, the one where the least is to be done. -1 where there is none, where the model was not placed by measurement, or while
+// a placement is under way. Does not wait. Thread: any but a loop.
 int32_t placer_refuge(struct placer *placer, const struct model *model, int32_t lost);
 
 #endif

@@ -234,6 +234,10 @@ void plan_describe(const struct plan *plan, unsigned model, struct str *out)
     uint64_t set = plan->answer.on[model];
     if (set == 0) {
         uint64_t least = UINT64_MAX;
+        if (m->allowed == 0) {
+            str_printf(out, "model '%s' has no place: %s", m->name, m->refusal);
+            return;
+        }
         for (unsigned g = 0; g < plan->gpu_count; g++) {
             uint64_t bytes = cost_of(plan, model, g)->memory_bytes;
             least = bytes < least ? bytes : least;
@@ -460,17 +464,19 @@ static struct nrd_status *write_alternatives(struct json_writer *w, const struct
 
 static void write_points(struct json_writer *w, const struct plan *plan, unsigned model)
 {
-    const char *before = "";
     json_key(w, "measured");
     json_array_begin(w);
     for (unsigned g = 0; g < plan->gpu_count; g++) {
         const struct place_record *record = plan->models[model].records[g];
-        if (record == NULL || strcmp(before, plan->gpus[g].name) == 0) {
+        bool written = false;
+        for (unsigned h = 0; h < g; h++) {
+            written = written || plan->models[model].records[h] == record;
+        }
+        if (record == NULL || written) {
             continue;
         }
-        before = plan->gpus[g].name;
         struct str text = STR_INIT;
-        record_write(record, plan->models[model].name, before, &text);
+        record_write(record, plan->models[model].name, plan->gpus[g].name, &text);
         text.len -= text.len > 0 ? 1 : 0; // the line's end
         json_raw(w, str_slice(&text));
         str_fini(&text);

@@ -33,8 +33,9 @@ struct plan_model {
     uint32_t versions;  // that are loaded
     double
         requests_s; // below 0: nothing is known, it gets the mean of the others, or 1 where nobody knows
-    uint32_t rows;   // of a request
-    bool own_groups; // the configuration has instance groups, without GPUs
+    uint32_t rows;       // of a request
+    const char *refusal; // why it could not be measured where it might have gone; "" if it could
+    bool own_groups;     // the configuration has instance groups, without GPUs
     const struct place_record *const *records; // [gpu]; NULL: not measured there
 };
 
