@@ -33,7 +33,7 @@ tree=$stage/nereid
 # ---- programs and libraries -----------------------------------------------------------------------------------------
 python3 tests/gpu/bundle.py "$build" "$tree" >&2
 mkdir -p "$tree"/{bench,link,source,tests}
-for program in load client graph_hop graph_infer core_path trt_bare; do
+for program in load client graph_hop graph_infer core_path trt_bare mix devices; do
   [ ! -x "$build/bench/$program" ] || strip -o "$tree/bench/$program" "$build/bench/$program"
 done
 
