@@ -121,7 +121,10 @@ def compare(report, server, files, model, path):
 
 def all_at_once(report, server, files, names, seconds):
     """One client of each model that looks at every answer, and one that only asks, all at the same time."""
-    wrong, right, end, work = [], dict.fromkeys(names, 0), time.monotonic() + seconds, []
+    wrong, right, work = [], dict.fromkeys(names, 0), []
+    want = {(model, i): files.reference(SEED[model][1], models.pictures(SEED[model][1], rows, seed=40 + rows))
+            for model in names for i, rows in enumerate(ROWS)}
+    end = time.monotonic() + seconds
 
     def look(model):
         network = SEED[model][1]
@@ -137,8 +140,6 @@ def all_at_once(report, server, files, names, seconds):
                     right[model] += 1
         except (AssertionError, OSError) as error:
             wrong.append(f"{model}: {error}")
-    want = {(model, i): files.reference(SEED[model][1], models.pictures(SEED[model][1], rows, seed=40 + rows))
-            for model in names for i, rows in enumerate(ROWS)}
     for model in names:
         given, taken = tensors(server, model)
         work.append(("grpc", grpc_request(model, {given: models.pictures(SEED[model][1], 1)}, [taken])))
