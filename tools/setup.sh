@@ -29,7 +29,7 @@ case $what in
 build) ;;
 lint) packages+=(python3 git g++ clang-format cppcheck) ;;
 demo|onnxruntime-gpu) packages+=(python3 python3-venv curl ca-certificates) ;;
-test) packages+=(python3 python3-venv libpython3-dev curl ca-certificates libcmocka-dev git unzip g++ cmake binutils procps)
+test) packages+=(python3 python3-venv libpython3-dev curl ca-certificates libcmocka-dev git unzip g++ cmake binutils procps xvfb)
       [ "${FRAMEWORKS:-}" = none ] || packages+=(libtorch-dev) ;;
 tensorrt) packages+=(g++ git ca-certificates) ;;
 *) echo "setup.sh: unknown target '$what'" >&2; exit 2 ;;
