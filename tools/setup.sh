@@ -165,6 +165,6 @@ if [ "${FRAMEWORKS:-}" != none ] && [ "$(cat "$dir/peer-holoscan/.made" 2>/dev/n
     if "$dir/peer-holoscan/bin/pip" install -q --disable-pip-version-check --no-deps --only-binary=:all: -r "$here/frameworks/holoscan.txt"; then
         echo "$wanted" >"$dir/peer-holoscan/.made"
     else
-        echo "no Holoscan for this Python: tests/conformance/test_recordings_vs_holoscan.py will skip" >&2
+        echo "no Holoscan for this Python: tests/conformance/test_*_vs_holoscan.py will skip" >&2
     fi
 fi

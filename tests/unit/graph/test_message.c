@@ -171,8 +171,9 @@ static void running_graph_allocates_nothing(void **state)
         flow(tx, mid);
         flow(mid, rx);
         ok(nrd_app_run(app));
-        // A thread that comes in late makes its cache of the pool: one each.
-        assert_in_range(unit_of(rx)->times[1] - unit_of(rx)->times[0], 0, i < 2 ? 0 : 3);
+        // The first threads run while others are still being started: a late one costs its start and its cache of the pool,
+        // two allocations each for at most three, however many messages there are.
+        assert_in_range(unit_of(rx)->times[1] - unit_of(rx)->times[0], 0, i < 2 ? 0 : 6);
         nrd_app_destroy(app);
     }
 }
