@@ -3,7 +3,9 @@
 // wants them; all of it queued, nothing waited for, unless a plan has shapes among its outputs. See
 // trt_instance.h.
 #include "backends/tensorrt/trt_instance.h"
-#include "base/mem.h"
+
+// In place of a request's index, for copies that are nobody's own.
+enum { NO_REQUEST = UINT32_MAX - 1 };
 
 static const struct trt_shim *shim_of(const struct trt_slot *slot)
 {
@@ -230,7 +232,7 @@ static TRITONSERVER_Error *send_ragged(struct trt_slot *slot, uint32_t i)
     m->address = m->gpu->data;
     return gpu_io_copy(slot->io,
                        gpu_place_of(m->address, TRITONSERVER_MEMORY_GPU, slot->instance->plan->gpu),
-                       from, m->size, GPU_IO_ALL - 1);
+                       from, m->size, NO_REQUEST);
 }
 
 static TRITONSERVER_Error *gather_inputs(struct trt_slot *slot, bool fixed)

@@ -176,7 +176,6 @@ static TRITONSERVER_Error *read_spec(struct trt_model *m, const struct json_node
     struct trt_graph_spec spec = {.batch = number_of(node, "batch_size")};
     lower = lower != NULL && lower->type == JSON_OBJECT ? lower : NULL;
     spec.lower_batch = lower == NULL ? spec.batch : number_of(lower, "batch_size");
-    m->graphs_inexact = m->graphs_inexact || lower != NULL;
     BACKEND_TRY(read_inputs(m, node, lower, &spec));
     BACKEND_TRY(check_spec(m, &spec));
     return add_spec(m, &spec);

@@ -254,7 +254,6 @@ static struct nrd_status *resolve(void *handle, const struct trt_places *places,
     FIND(handle, s, create_runtime, "createInferRuntime_INTERNAL");
     FIND(handle, s, create_builder, "createInferBuilder_INTERNAL");
     FIND(handle, s, lib_version, "getInferLibVersion");
-    FIND(handle, s, plugin_registry, "getPluginRegistry");
     if (s->create_runtime == NULL || s->lib_version == NULL) {
         return status_new(NRD_NOT_FOUND, "'%s' is not TensorRT's libnvinfer",
                           str_cstr(&library->path));

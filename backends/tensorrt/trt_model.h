@@ -76,7 +76,6 @@ struct trt_model {
     uint32_t ragged_count;
     bool on_profile_change; // execution_context_allocation_strategy
     bool graphs;
-    bool graphs_inexact; // some have lower bounds
     struct trt_graph_spec *specs;
     uint32_t spec_count;
     int priority;          // enum gpu_priority

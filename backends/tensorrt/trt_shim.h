@@ -58,7 +58,6 @@ struct trt_symbols {
     void *(*create_runtime)(void *logger, int version);               // createInferRuntime_INTERNAL
     void *(*create_builder)(void *logger, int version);               // createInferBuilder_INTERNAL
     int32_t (*lib_version)(void);                                     // getInferLibVersion
-    void *(*plugin_registry)(void);                                   // getPluginRegistry
     void *(*create_parser)(void *network, void *logger, int version); // createNvOnnxParser_INTERNAL
     bool (*init_plugins)(void *logger, const char *space);            // initLibNvInferPlugins
 };
@@ -128,7 +127,6 @@ enum trt_switch {
     TRT_HARDWARE_AMPERE_PLUS = 1u << 18,
     TRT_BEST = 1u << 19, // all of the precisions that this release and GPU have
     TRT_ERROR_ON_TIMING_CACHE_MISS = 1u << 20,
-    TRT_LAYER_NAMES_ONLY = 1u << 21,
 };
 enum { TRT_POOLS = 4 };
 enum trt_pool { TRT_POOL_WORKSPACE, TRT_POOL_DLA_SRAM, TRT_POOL_DLA_LOCAL, TRT_POOL_DLA_GLOBAL };

@@ -645,7 +645,7 @@ namespace nereid
 
 uint32_t build_switches()
 {
-    uint32_t have = TRT_NO_TF32 | TRT_DETAILED | TRT_LAYER_NAMES_ONLY;
+    uint32_t have = TRT_NO_TF32 | TRT_DETAILED;
     for (const Switch &s : switch_flags) {
         have |= s.bit;
     }
