@@ -291,12 +291,13 @@ static bool leave_gpus(struct drain *drain, struct model *model, uint64_t lost)
 
 static void leave_lost_gpus(struct drain *drain)
 {
-    uint64_t lost = gpus_lost(drain->server->gpus);
     struct model_set all = {.drain = drain};
     struct model_set without = {.drain = drain};
-    if (lost == 0) {
+    if (gpus_lost(drain->server->gpus) == 0) {
         return;
     }
+    gpus_probe(drain->server->gpus); // a kernel's fault may have broken them all
+    uint64_t lost = gpus_lost(drain->server->gpus);
     find_models(drain, lost, &all);
     for (size_t i = 0; i < all.count; i++) {
         if (leave_gpus(drain, all.items[i], lost)) {

@@ -238,6 +238,16 @@ struct nrd_status *gpus_report(struct gpus *gpus, int64_t id, int result, const 
     return gpu_device_probe(device);
 }
 
+void gpus_probe(struct gpus *gpus)
+{
+    int count = gpus_count(gpus);
+    for (int i = 0; i < count; i++) {
+        if (!gpus_is_lost(gpus, i)) {
+            status_free(gpu_device_probe(gpus_device(gpus, i)));
+        }
+    }
+}
+
 // ---- memory ---------------------------------------------------------------------------------------------------------
 
 static uint64_t cuda_pool_bytes(const struct gpus *gpus, int ordinal)

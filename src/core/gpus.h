@@ -42,6 +42,8 @@ bool gpus_is_lost(const struct gpus *gpus, int64_t id);
 // GPU that there is not. Some microseconds. Thread: any.
 NRD_MUST_USE struct nrd_status *gpus_report(struct gpus *gpus, int64_t id, int result,
                                             const char *text);
+// Asks the driver for all that are in use and not known to be lost. Some microseconds a GPU. Thread: any.
+void gpus_probe(struct gpus *gpus);
 // Whom to tell of each loss, from within the call that met it: `fn` takes no lock and does not wait. Thread: owner, once.
 typedef void (*gpus_lost_fn)(void *arg);
 void gpus_tell_losses(struct gpus *gpus, gpus_lost_fn fn, void *arg);

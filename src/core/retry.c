@@ -87,19 +87,24 @@ void retry_forget(struct response_factory *factory)
     }
 }
 
-// Whether the device is lost; asks it, since the framework saw the error and not the core.
-static bool is_lost(struct gpu_device *gpu)
+// Whether the request's device is lost; asks it, since the framework saw the error and not the core. A kernel's fault may have broken
+// the others as well, and then they are not to have the request.
+static bool is_lost(const struct response_factory *factory)
 {
-    struct nrd_status *status = gpu_device_probe(gpu);
+    struct nrd_status *status = gpu_device_probe(factory->gpu);
+    bool lost = status != NULL;
     status_free(status);
-    return status != NULL;
+    if (lost) {
+        gpus_probe(factory->model->server->gpus);
+    }
+    return lost;
 }
 
 bool retry_holds(struct response *response, uint32_t flags)
 {
     struct response_factory *factory = response->factory;
     if (atomic_load_explicit(&factory->retry, memory_order_relaxed) != RETRY_ARMED ||
-        (flags & TRITONSERVER_RESPONSE_COMPLETE_FINAL) == 0 || !is_lost(factory->gpu)) {
+        (flags & TRITONSERVER_RESPONSE_COMPLETE_FINAL) == 0 || !is_lost(factory)) {
         return false;
     }
     factory->held = response;
@@ -210,5 +215,5 @@ bool retry_failed(struct request *request)
         response_destroy(factory->held);
         factory->held = NULL;
     }
-    return is_lost(factory->gpu) && may_go_again(request, NULL) && queue_again(request);
+    return is_lost(factory) && may_go_again(request, NULL) && queue_again(request);
 }

@@ -193,6 +193,29 @@ def test_all_gpus_lost_refuses_by_name_and_the_server_stays(repository):
         assert server.process.wait(10 * SLOWDOWN) == 0
 
 
+def test_fault_that_breaks_all_gpus_of_the_process_is_told_at_once(repository):
+    with Server("nereid", repository("m"), env=machine(4, faults="shared")) as server:
+        load = Load(server)
+        for i in range(1000):
+            load.send(order=ANY if i == 500 else 0)
+        answers = load.finish()
+        refused = [a for a in answers if not isinstance(a, int)]
+        assert refused and {error.status() for error in refused} <= {"StatusCode.UNAVAILABLE", "StatusCode.INTERNAL"}
+        until(lambda: lost_gpus(server) == ["1"] * 4)
+        assert not ready(server) and not ready(server, "m") and server.alive()
+
+
+def test_fault_that_breaks_all_gpus_leaves_the_processor(repository):
+    with Server("nereid", repository("m", load_ms=200), "--gpu-fallback=cpu", env=machine(4, faults="shared")) as server:
+        load = Load(server)
+        for i in range(1500):
+            load.send(order=ANY if i == 500 else 0)
+        answers = load.finish()
+        assert {a for a in answers if not isinstance(a, int)} == set()
+        assert set(answers[-400:]) == {-1}
+        assert lost_gpus(server) == ["1"] * 4 and ready(server)
+
+
 @pytest.mark.parametrize("group", ["kind: KIND_GPU gpus: [ 0 ]", "kind: KIND_GPU"])
 def test_processor_takes_over_where_it_may(repository, group):
     models = repository("m", group=f"instance_group {{ {group} }}", load_ms=300)

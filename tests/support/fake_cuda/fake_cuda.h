@@ -42,8 +42,10 @@ struct fake_gpu {
 struct fake_cuda_options {
     int count; // of GPUs
     struct fake_gpu gpus[FAKE_GPUS_MAX];
-    bool no_peers;          // no GPU reaches another; else all do
-    bool peers_by_pair;     // only 0-1, 2-3, ... do
+    bool no_peers;      // no GPU reaches another; else all do
+    bool peers_by_pair; // only 0-1, 2-3, ... do
+    bool
+        faults_are_shared; // a kernel's fault breaks the contexts of all GPUs, as driver 580 does; else its GPU's alone
     double host_gbytes_s;   // copies between host and device; 0: 16
     double device_gbytes_s; // within a device; 0: 1000
     double peer_gbytes_s;   // between devices with access; 0: 100

@@ -4,8 +4,9 @@
 //   FAKE_CUDA="gpus=4,memory=8G,speed=1:2:1:1,peers=pairs,time=real,host=16,fault=0@100"
 // gpus: how many (1). memory: bytes each, with K, M or G, one or one a GPU. The same: speed; cc, compute capabilities; mig, 1 for
 // a slice. peers: all, none, pairs. time: real (the default here) or manual with poll=NS. host, device, peer: GB/s of copies.
-// fault=GPU@N, unplug=GPU@N: that GPU's Nth kernel faults, or is the last thing that it does. report=1: at the end, how often each function was
-// called, on standard error ("fake_cuda: cuEventQuery 12"). What cannot be read ends the program.
+// fault=GPU@N, unplug=GPU@N: that GPU's Nth kernel faults, or is the last thing that it does; faults=shared: a fault breaks all GPUs.
+// report=1: at the end, how often each function was called, on standard error ("fake_cuda: cuEventQuery 12"). What cannot be
+// read ends the program.
 #include "tests/support/fake_cuda/fake_private.h"
 #include "tests/support/host_kernels/host_kernels.h"
 
@@ -89,6 +90,10 @@ static void set(struct fake_cuda_options *o, const char *key, const char *value)
     }
     if (strcmp(key, "report") == 0) {
         atexit(report);
+        return;
+    }
+    if (strcmp(key, "faults") == 0) {
+        o->faults_are_shared = strcmp(value, "shared") == 0;
         return;
     }
     if (strcmp(key, "time") == 0) {

@@ -145,6 +145,14 @@ static void do_bytes(const struct fake_op *op)
     }
 }
 
+static void do_fault(int ordinal, int result)
+{
+    fake_poison(ordinal, result);
+    for (int i = 0; i < fake.options.count && fake.options.faults_are_shared; i++) {
+        fake_poison(i, result);
+    }
+}
+
 static void do_kernel(const struct fake_op *op)
 {
     struct fake_device *d = &fake.devices[op->ordinal];
@@ -154,9 +162,9 @@ static void do_kernel(const struct fake_op *op)
     if (state->is_fault) {
         int result;
         memcpy(&result, state->params, sizeof(result));
-        fake_poison(op->ordinal, result);
+        do_fault(op->ordinal, result);
     } else if (d->launches == d->gpu.fault_at) {
-        fake_poison(op->ordinal, CU_ILLEGAL_ADDRESS);
+        do_fault(op->ordinal, CU_ILLEGAL_ADDRESS);
     } else if (d->launches == d->gpu.unplug_at) {
         d->unplugged = true;
         fake_poison(op->ordinal, CU_UNKNOWN);
