@@ -3,11 +3,12 @@
 """A GPU lost in the middle of load: GPU 0's context is poisoned by a kernel that writes where nothing is. Needs two GPUs.
 
 Models on both GPUs: `lossy` (the test backend that breaks the GPU when a request asks for it) and, where PyTorch and its backend are,
-`torch`, whose instance on GPU 0 dies with it, since frameworks of a process share a GPU's context. Clients in processes of their own
-check every answer. Prints for each model how many requests were sent and answered, errors, wrong answers, the rate before and
+`torch`, whose instance on GPU 0 dies with it, since frameworks of a process share a GPU's context. Drivers differ in whether GPU 1 dies, too
+(580 poisons the whole process): then service goes on on the processor with --fallback cpu, and is refused by name with
+--fallback none. Clients in processes of their own check every answer. Prints for each model how many requests were sent and answered, errors, wrong answers, the rate before and
 after, and how long no answer came; then what readiness, index and metrics say, whether a model can be unloaded, and how the
 server ends. Exit status 1 when anything was not as it should be, 77 without two GPUs.
-    python3 bench/gpu/lost.py [--seconds 6] [--lossy build/tests/backends/lossy/libtriton_lossy.so] [--no-torch]
+    python3 bench/gpu/lost.py [--fallback cpu|none] [--seconds 6] [--lossy build/tests/backends/lossy/libtriton_lossy.so] [--no-torch]
 """
 
 import argparse
@@ -109,15 +110,18 @@ def break_gpu(server, report):
     asked = 0
     while server.metric("nereid_gpu_lost") == 0 and time.monotonic() < begin + 20:
         for _ in range(4):
-            server.infer("lossy", {"INPUT": np.array([[0, 1, 0, 0]], np.float32)}, ["OUTPUT", "GPU"])
+            head, body = http_body("lossy", {"INPUT": np.array([[0, 1, 0, 0]], np.float32)}, ["OUTPUT", "GPU"])
+            server.request("POST", "/v2/models/lossy/infer", body, {"Inference-Header-Content-Length": str(head)})
             asked += 1
-    report.row(f"GPU 0 is lost after {asked} requests that break it where they meet it, each answered by the other one")
-    return begin
+    time.sleep(0.2)
+    lost = [line[-1] == "1" for line in server.metrics().splitlines() if line.startswith("nereid_gpu_lost{")]
+    report.row(f"lost after {asked} requests that break GPU 0 where they meet it: GPUs {[i for i, gone in enumerate(lost) if gone]} of {len(lost)}")
+    return begin, lost
 
 
-def describe(report, model, sent, said, lost_at, end):
+def describe(report, model, sent, said, lost_at, end, goes_on, lost):
     words = collections.Counter(word.split()[0] for _, word in said)
-    times = sorted(at for at, word in said if word in ("0", "1", "right"))
+    times = sorted(at for at, word in said if word in ("0", "1", "-1", "right"))
     gaps = [b - a for a, b in zip(times, times[1:]) if b > lost_at - 0.5]
     window = max(1.0, end - lost_at - 1)
     before = sum(lost_at - window <= at < lost_at for at in times) / window
@@ -130,9 +134,13 @@ def describe(report, model, sent, said, lost_at, end):
         report.row("  " + text[:300])
     report.check(len(said) == sent and words["no"] == 0, f"{model}: each request has an answer")
     report.check(words["wrong"] == 0, f"{model}: no answer is wrong")
-    report.check(words["error"] == 0, f"{model}: no request failed")
     late = {word for at, word in said if at > end - 1}
-    report.check(bool(late) and "0" not in late, f"{model}: service goes on without GPU 0 ({sorted(late)})")
+    if goes_on:
+        report.check(words["error"] == 0, f"{model}: no request failed")
+        dead = {str(gpu) for gpu, gone in enumerate(lost) if gone}
+        report.check(bool(late) and not late & dead, f"{model}: service goes on elsewhere ({sorted(late)})")
+    else:
+        report.check(all(word.startswith("error 503") or word.startswith("error 400") for word in late), f"{model}: refused by name: {sorted(late)[:1]}")
 
 
 def main():
@@ -140,6 +148,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=6)
     parser.add_argument("--lossy", default=str(PREFIX / "tests/backends/lossy/libtriton_lossy.so"))
     parser.add_argument("--no-torch", action="store_true")
+    parser.add_argument("--fallback", choices=["cpu", "none"], default="cpu")
     options = parser.parse_args()
     need_gpus(2)
     report = Report("lost")
@@ -157,13 +166,14 @@ def main():
                 models.append("torch")
             except ImportError as error:
                 report.skip(f"PyTorch: {error}")
-        run(report, repository, models, weights, options.seconds)
+        run(report, repository, models, weights, options)
     return report.end()
 
 
-def run(report, repository, models, weights, seconds):
+def run(report, repository, models, weights, options):
+    seconds = options.seconds
     spawn = multiprocessing.get_context("fork")  # before any CUDA call of this process
-    arguments = ["--model-control-mode=explicit", *(f"--load-model={model}" for model in models)]
+    arguments = ["--model-control-mode=explicit", f"--gpu-fallback={options.fallback}", *(f"--load-model={model}" for model in models)]
     with Server(repository, *arguments) as server:
         stop, results, processes = spawn.Event(), spawn.Queue(), []
         for number in range(4):
@@ -171,7 +181,8 @@ def run(report, repository, models, weights, seconds):
             processes.append(spawn.Process(target=clients, args=(server.http_port, model, 16 * number, 16, weights, stop, results)))
             processes[-1].start()
         time.sleep(seconds / 2)
-        lost_at = break_gpu(server, report)
+        lost_at, lost = break_gpu(server, report)
+        goes_on = options.fallback == "cpu" or not all(lost)
         time.sleep(seconds / 2)
         end = time.monotonic()
         stop.set()
@@ -181,13 +192,14 @@ def run(report, repository, models, weights, seconds):
             found[model][0] += sent
             found[model][1] += said
         for model in models:
-            describe(report, model, *found[model], lost_at, end)
+            describe(report, model, *found[model], lost_at, end, goes_on, lost)
         rows = {row["name"]: row for row in json.loads(server.must("/v2/repository/index"))}
         for model in models:
             report.row(f"{model} in the index: {rows[model]}; ready: {server.ready(model)}; retried: "
                        f"{server.metric('nereid_inference_retry_count', model=model):.0f}")
-            report.check(server.ready(model) and "GPU 0" in rows[model].get("reason", ""), f"{model}: ready, and its reason names GPU 0")
-        report.check(server.request("GET", "/v2/health/ready")[0] == 200, "the server is ready")
+            report.check(server.ready(model) == goes_on and "GPU 0" in rows[model].get("reason", ""), f"{model}: readiness and reason are true")
+        report.check((server.request("GET", "/v2/health/ready")[0] == 200) == goes_on, "the server's readiness is true")
+        report.check(server.request("GET", "/v2/health/live")[0] == 200, "the server lives")
         for model in models:
             server.unload(model)
             report.row(f"{model} is unloaded with a dead GPU")

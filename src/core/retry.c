@@ -166,9 +166,11 @@ static bool queue_again(struct request *request)
     LOG_DEBUG(1, "[request id: %s] is executed again, on another device than GPU %d",
               request->id.len == 0 ? "<id_unknown>" : request->id.ptr,
               gpu_device_info(request->factory->gpu)->ordinal);
+    // Counted before, since it may be answered before this goes on.
+    atomic_fetch_add_explicit(&model->retried_requests, 1, memory_order_relaxed);
     bool queued = scheduler_give_back(model->scheduler, request);
-    if (queued) {
-        atomic_fetch_add_explicit(&model->retried_requests, 1, memory_order_relaxed);
+    if (!queued) {
+        atomic_fetch_sub_explicit(&model->retried_requests, 1, memory_order_relaxed);
     }
     model_unref(model);
     return queued;
