@@ -108,7 +108,9 @@ def make_real(repository, args):
     files = models.Files()
     names, configs, tensors = [], {}, {}
     for name in args.models:
-        as_name = models.add_model(repository, files, args.framework, name, "fp16", args.rows, "kind: KIND_GPU", as_name=name)
+        # Without it TorchScript compiles for seconds after each load.
+        more = models.UNOPTIMIZED if args.framework == "pytorch" and name != "densenet" else ""
+        as_name = models.add_model(repository, files, args.framework, name, "fp16", args.rows, "kind: KIND_GPU", as_name=name, more=more)
         path = pathlib.Path(repository) / name / "config.pbtxt"
         path.write_text("".join(line for line in path.read_text().splitlines(True) if not line.startswith("instance_group")))
         names.append(as_name)

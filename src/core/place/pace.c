@@ -14,6 +14,8 @@
 #include "tensor/dtype.h"
 
 #define OPEN_DIMENSION 224
+// Two turns whose paces differ by less are alike.
+#define STEADY 1.15
 
 // Buffers of answers are kept from one request to the next, as a client would.
 struct buffer {
@@ -328,6 +330,28 @@ static struct nrd_status *turn(struct loop *loop, uint64_t ns, uint64_t limit_ns
     return NULL;
 }
 
+// Until the pace is about that of the turn before: frameworks compile and tune for seconds, in the second request as well as in the
+// first. `*begin` is when the last answer was seen.
+static struct nrd_status *settle(struct loop *loop, const struct pace_options *options,
+                                 uint64_t *answers, uint64_t *begin)
+{
+    uint64_t limit = clock_now_ns() + options->limit_ns;
+    double before = 0;
+    bool steady = false;
+    while (!steady && !has_failed(loop) && clock_now_ns() < limit) {
+        uint64_t start = *begin == 0 ? clock_now_ns() : *begin;
+        NRD_TRY(turn(loop, options->settle_ns, options->limit_ns, 2 * (uint64_t)loop->place_count,
+                     answers, begin));
+        if (*answers == 0) {
+            break;
+        }
+        double now = (double)(*begin - start) / (double)*answers;
+        steady = before > 0 && now < STEADY * before && before < STEADY * now;
+        before = now;
+    }
+    return NULL;
+}
+
 static struct nrd_status *run(struct loop *loop, const struct pace_options *options,
                               double *seconds)
 {
@@ -337,8 +361,7 @@ static struct nrd_status *run(struct loop *loop, const struct pace_options *opti
     uint64_t answers = 0;
     uint64_t begin = 0;
     uint64_t end = 0;
-    NRD_TRY(turn(loop, options->settle_ns, options->limit_ns, 2 * (uint64_t)loop->place_count,
-                 &answers, &begin));
+    NRD_TRY(settle(loop, options, &answers, &begin));
     if (answers > 0 && !has_failed(loop)) {
         NRD_TRY(turn(loop, options->run_ns, options->limit_ns, 8, &answers, &end));
     }
