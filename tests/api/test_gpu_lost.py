@@ -69,8 +69,8 @@ class Load:
     def send(self, order=0):
         number = self.sent
         self.sent += 1
-        row = np.array([[number, order, number % 7, 1]], np.float32)
-        tensor = grpc_client.InferInput("INPUT", [1, 4], "FP32")
+        row = np.array([[number, order, number % 7, i] for i in range(1 + number % 3)], np.float32)
+        tensor = grpc_client.InferInput("INPUT", row.shape, "FP32")
         tensor.set_data_from_numpy(row)
         self.free.acquire()
 

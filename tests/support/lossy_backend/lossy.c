@@ -99,8 +99,8 @@ static TRITONSERVER_Error *report_loss(struct lossy_instance *s)
 static bool is_ordered(const struct lossy_instance *s)
 {
     bool ordered = false;
-    for (uint32_t i = 0; i < s->batch.count; i++) {
-        int order = (int)s->host[(size_t)i * NUMBERS + 1];
+    for (uint64_t i = 0; i < s->batch.rows; i++) {
+        int order = (int)s->host[i * NUMBERS + 1];
         ordered = ordered || order == ORDER_ANY || (order > 0 && order - 1 == s->gpu);
     }
     return ordered;
@@ -109,7 +109,7 @@ static bool is_ordered(const struct lossy_instance *s)
 // There and back; a fault shows in what comes after it.
 static TRITONSERVER_Error *run_on_gpu(struct lossy_instance *s)
 {
-    size_t size = s->batch.count * ROW;
+    size_t size = s->batch.rows * ROW;
     void *memory = NULL;
     BACKEND_TRY(gpu_scratch_reserve(s->io, &s->scratch, 2 * size, &memory));
     struct gpu_place in = {.ptr = memory, .gpu = s->gpu};
@@ -132,44 +132,55 @@ static TRITONSERVER_Error *run_on_gpu(struct lossy_instance *s)
 
 static TRITONSERVER_Error *gather(struct lossy_instance *s)
 {
-    if (s->batch.count > s->host_rows) {
-        float *grown = mem_realloc(s->host, 2 * s->batch.count * ROW);
+    if (s->batch.rows > s->host_rows) {
+        float *grown = mem_realloc(s->host, 2 * s->batch.rows * ROW);
         if (grown == NULL) {
             return backend_no_memory();
         }
         s->host = grown;
-        s->host_rows = s->batch.count;
+        s->host_rows = s->batch.rows;
     }
     s->back = s->gpu < 0 ? s->host : s->host + s->host_rows * NUMBERS;
+    float *to = s->host;
     for (uint32_t i = 0; i < s->batch.count; i++) {
         struct batch_input input;
         BACKEND_TRY(batch_input_get(&s->batch, i, "INPUT", &input));
-        BACKEND_TRY(batch_input_copy(&input, s->host + (size_t)i * NUMBERS));
+        BACKEND_TRY(batch_input_copy(&input, to));
+        to += s->batch.items[i].rows * NUMBERS;
+    }
+    return NULL;
+}
+
+// One answer: its rows, and for each the GPU that they went through.
+static TRITONSERVER_Error *answer_one(struct lossy_instance *s, uint32_t index, const float *rows)
+{
+    int64_t count = (int64_t)s->batch.items[index].rows;
+    int64_t dims[2] = {count, NUMBERS};
+    int64_t one[2] = {count, 1};
+    void *to = NULL;
+    if ((int)rows[1] == ORDER_FAIL) {
+        return backend_error_new(TRITONSERVER_ERROR_INVALID_ARG, "the request asked to fail");
+    }
+    BACKEND_TRY(batch_output(&s->batch, index, "OUTPUT", TRITONSERVER_TYPE_FP32, dims, 2,
+                             (uint64_t)count * ROW, &to));
+    memcpy(to, rows, (size_t)count * ROW);
+    BACKEND_TRY(batch_output(&s->batch, index, "GPU", TRITONSERVER_TYPE_INT32, one, 2,
+                             (uint64_t)count * sizeof(s->gpu), &to));
+    for (int64_t i = 0; i < count; i++) {
+        memcpy((int32_t *)to + i, &s->gpu, sizeof(s->gpu));
     }
     return NULL;
 }
 
 static void answer(struct lossy_instance *s)
 {
-    int64_t dims[2] = {1, NUMBERS};
-    int64_t one[2] = {1, 1};
+    const float *rows = s->back;
     for (uint32_t i = 0; i < s->batch.count; i++) {
-        const float *row = s->back + (size_t)i * NUMBERS;
-        void *to = NULL;
-        TRITONSERVER_Error *error =
-            (int)row[1] == ORDER_FAIL
-                ? backend_error_new(TRITONSERVER_ERROR_INVALID_ARG, "the request asked to fail")
-                : batch_output(&s->batch, i, "OUTPUT", TRITONSERVER_TYPE_FP32, dims, 2, ROW, &to);
-        if (error == NULL) {
-            memcpy(to, row, ROW);
-            error = batch_output(&s->batch, i, "GPU", TRITONSERVER_TYPE_INT32, one, 2,
-                                 sizeof(s->gpu), &to);
-        }
-        if (error == NULL) {
-            memcpy(to, &s->gpu, sizeof(s->gpu));
-        } else {
+        TRITONSERVER_Error *error = answer_one(s, i, rows);
+        if (error != NULL) {
             batch_fail(&s->batch, i, error);
         }
+        rows += s->batch.items[i].rows * NUMBERS;
     }
 }
 
