@@ -50,7 +50,7 @@ for file in backends/common/*.c; do cp "$build/obj/${file%.c}.o" "$tree/link/com
 cp "$build"/a/lib{gpu,tensor,base}.a "$tree/link/"
 find "$tree/link" -type f -exec strip --strip-debug {} +
 cp --parents -r include backends/common/backend.map "$tree/source/"
-find src backends \( -name '*.h' -o -path 'backends/pytorch/*.cc' \) -exec cp --parents -t "$tree/source/" {} +
+find src backends \( -name '*.h' -o -name '*.hh' -o -path 'backends/pytorch/*.cc' \) -exec cp --parents -t "$tree/source/" {} +
 
 # ---- checks ---------------------------------------------------------------------------------------------------------
 cp -r bench/gpu "$tree/bench/"

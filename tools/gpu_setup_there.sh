@@ -78,7 +78,7 @@ nrd_compile() {
   for file in "$@"; do
     if [ "$file" = -- ]; then after=1; elif [ -n "$after" ]; then link+=("$file"); else compile+=("$file"); fi
   done
-  sum=$(cat "$NEREID"/source/backends/"$name"/*.{cc,h} "$NEREID"/link/"$name"/*.o "$NEREID"/link/*.a "$NEREID"/link/common/*.o 2>/dev/null | sha256sum)$*
+  sum=$(cat "$NEREID"/source/backends/"$name"/*.{cc,hh,h} "$NEREID"/link/"$name"/*.o "$NEREID"/link/*.a "$NEREID"/link/common/*.o 2>/dev/null | sha256sum)$*
   mkdir -p "$to" "$NEREID/lib/nereid/backends/$name"
   if [ "$(cat "$to/sum" 2>/dev/null)" != "$sum" ]; then
     for file in "$NEREID"/source/backends/"$name"/*.cc; do

@@ -15,7 +15,7 @@
 #include <torch/csrc/jit/runtime/graph_executor.h>
 #include <torch/script.h>
 
-#include "backends/pytorch/torch_types.h"
+#include "backends/pytorch/torch_types.hh"
 
 namespace
 {

@@ -22,7 +22,7 @@
 #include <torch/csrc/jit/runtime/graph_executor.h>
 #include <torch/script.h>
 
-#include "backends/pytorch/torch_types.h"
+#include "backends/pytorch/torch_types.hh"
 
 #if TORCH_AT_LEAST(2, 6)
 #include <torch/csrc/inductor/aoti_package/model_package_loader.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // libtorch's data types and Triton's, for the two C++ files of this backend; and libtorch's version.
-#ifndef NEREID_BACKENDS_PYTORCH_TORCH_TYPES_H
-#define NEREID_BACKENDS_PYTORCH_TORCH_TYPES_H
+#ifndef NEREID_BACKENDS_PYTORCH_TORCH_TYPES_HH
+#define NEREID_BACKENDS_PYTORCH_TORCH_TYPES_HH
 
 #include <c10/core/ScalarType.h>
 #include <torch/version.h>
