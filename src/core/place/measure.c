@@ -15,7 +15,7 @@
 #include "core/server.h"
 #include "core/stats.h"
 
-#define SETTLE_NS UINT64_C(120000000)
+#define SETTLE_NS UINT64_C(60000000)
 #define RUN_NS UINT64_C(300000000)
 #define LIMIT_NS UINT64_C(20000000000)
 // Loading it again costs more than it tells.

@@ -13,9 +13,10 @@ struct pace_options {
     uint32_t rows; // of one request; ignored where the model does not batch
     uint32_t
         outstanding; // requests at any time; at least one more than instances keeps the queue from running dry
-    uint64_t settle_ns; // not counted: at the least this long, and two requests in each place
-    uint64_t run_ns;    // counted: at the least this long, and eight requests
-    uint64_t limit_ns;  // of either; then what was counted so far holds
+    // Not counted: turns of at least this long, and of two requests in each place, until two are alike.
+    uint64_t settle_ns;
+    uint64_t run_ns;   // counted: at the least this long, and eight requests
+    uint64_t limit_ns; // of either; then what was counted so far holds
 };
 
 // Whether requests can be made up: NULL, or why not (UNSUPPORTED: decoupled answers, sequences, inputs whose form is not plain).

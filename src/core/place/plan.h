@@ -64,7 +64,7 @@ void plan_describe(const struct plan *plan, unsigned model, struct str *out);
 struct plan_verdict {
     double throughput; // 1: as much
     bool fits;
-    unsigned instances; // more (or fewer, then "below" zero is not shown) than the plan: see text
+    unsigned instances; // of all models then
 };
 NRD_MUST_USE struct nrd_status *plan_alternative(const struct plan *plan, unsigned model,
                                                  uint64_t set, struct plan_verdict *verdict,
