@@ -145,7 +145,11 @@ static struct nrd_status *make_one(struct model *model, const struct instance *l
                           place.group->name, model->name, (int)lost->device_id);
     }
     bool gpu = place.kind == TRITONSERVER_INSTANCEGROUPKIND_GPU;
-    snprintf(policy, sizeof(policy), gpu ? "gpu_%d" : "cpu", (int)place.device_id);
+    if (gpu) {
+        snprintf(policy, sizeof(policy), "gpu_%d", (int)place.device_id);
+    } else {
+        snprintf(policy, sizeof(policy), "cpu");
+    }
     if (place.group->host_policy[0] != '\0') {
         place.policy_name = place.group->host_policy;
     }

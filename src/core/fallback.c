@@ -30,6 +30,20 @@ static bool has_file(const char *version_dir, const char *name)
     return found;
 }
 
+// A GPU that works: a lost one is none.
+static bool has_gpu(struct gpus *gpus)
+{
+    struct config_devices devices = {0};
+    if (gpus != NULL) {
+        devices = gpus_devices(gpus);
+    }
+    bool found = false;
+    for (size_t i = 0; i < devices.gpu_count; i++) {
+        found = found || !devices.gpus[i].lost;
+    }
+    return found;
+}
+
 // True when each version of the model has a model.onnx and none has `own_file`.
 static bool only_onnx(const char *directory, const struct text_list *names, const char *own_file)
 {
@@ -55,8 +69,7 @@ struct nrd_status *fallback_to_onnx(const struct server_options *options, struct
                                     Inference__ModelConfig *config, const char *model_name,
                                     const char *directory)
 {
-    if (!options->gpu_fallback_cpu || !is_gpu_framework(config->backend) ||
-        (gpus != NULL && gpus_devices(gpus).gpu_count > 0)) {
+    if (!options->gpu_fallback_cpu || !is_gpu_framework(config->backend) || has_gpu(gpus)) {
         return NULL;
     }
     struct text_list names = {0};
