@@ -9,6 +9,9 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+
+enum { HUGE_PAGE = 2 << 20 };
 
 static _Atomic uint64_t allocation_count;
 static _Atomic uint64_t fail_countdown; // 0: off
@@ -99,4 +102,28 @@ char *mem_strndup(const char *text, size_t length)
 void mem_free(void *ptr)
 {
     free(ptr);
+}
+
+void *mem_map(size_t size)
+{
+    if (size == 0 || is_absurd(size) || count_and_fail()) {
+        return NULL;
+    }
+    void *ptr = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (ptr == MAP_FAILED) {
+        return NULL;
+    }
+    if (size > 2 * (size_t)HUGE_PAGE) {
+        // A wish; small pages do too.
+        (void)madvise((char *)ptr + HUGE_PAGE, size - HUGE_PAGE, MADV_HUGEPAGE);
+    }
+    return ptr;
+}
+
+void mem_unmap(void *ptr, size_t size)
+{
+    if (ptr != NULL) {
+        (void)munmap(ptr, size);
+    }
 }

@@ -19,6 +19,11 @@ void *mem_aligned(size_t alignment, size_t size) __attribute__((malloc, warn_unu
 char *mem_strdup(const char *text) __attribute__((malloc, warn_unused_result));
 char *mem_strndup(const char *text, size_t length) __attribute__((malloc, warn_unused_result));
 void mem_free(void *ptr);
+// Pages from the system, zeroed, for what is large and is kept: they cost nothing until they are touched. Beyond the first 2 MiB they
+// may be huge pages, which makes touching them ten times cheaper; the first are not, so that what is reserved and hardly used
+// stays small. Given back by mem_unmap with the same size.
+void *mem_map(size_t size) __attribute__((warn_unused_result));
+void mem_unmap(void *ptr, size_t size); // NULL is fine
 
 // Tests only: the n-th allocation from now on (1 = the next) of this process fails once; 0 turns it off.
 void mem_fail_after(uint64_t n);

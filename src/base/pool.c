@@ -5,7 +5,7 @@
 // when it runs over it gives half back. So an object that is made in one thread and released in another costs a lock in
 // every sixteenth call. Idle objects are linked through their own first word. Caches hang on a pthread key, so that a
 // thread's end gives them back, and on a list, so that the pool's end frees those of threads that live on.
-// Buffers: one list and one lock for each power of two; a header of one cache line before the bytes says which.
+// Buffers: one list and one lock for each size class; a header of one cache line before the bytes says which.
 // Under AddressSanitizer what is idle is poisoned: a use after the return shows like a use after free.
 #include "base/pool.h"
 
@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
+#include <unistd.h>
 
 #include "base/list.h"
 #include "base/mem.h"
@@ -239,11 +240,22 @@ void object_pool_put(struct object_pool *p, void *object)
 
 // ---- buffers ----
 
-enum { CLASS_MIN = 8, CLASS_MAX = 26, CLASS_COUNT = CLASS_MAX - CLASS_MIN + 1, CLASS_NONE = 255 };
+// Classes: CLASS_MIN .. STEPS_FROM are powers of two, above each doubling has four.
+enum {
+    CLASS_MIN = 8,
+    STEPS_FROM = 20,
+    CLASS_MAX = 30,
+    STEP_BITS = 2,
+    POWER_CLASSES = STEPS_FROM - CLASS_MIN + 1,
+    CLASS_COUNT = POWER_CLASSES + ((CLASS_MAX - STEPS_FROM) << STEP_BITS),
+    CLASS_NONE = 255,
+    MAPPED_MIN = 4 << 20, // from here on a buffer has pages of its own
+};
 
 // Before the bytes of a buffer, in a cache line of its own so that the bytes are aligned to one.
 struct buffer_head {
     _Alignas(CACHE_LINE) struct buffer_head *next;
+    size_t bytes; // behind the head
     unsigned size_class;
 };
 _Static_assert(sizeof(struct buffer_head) == CACHE_LINE, "a buffer begins on a cache line");
@@ -261,7 +273,13 @@ struct buffer_pool {
 
 static size_t class_bytes(unsigned size_class)
 {
-    return (size_t)1 << (CLASS_MIN + size_class);
+    if (size_class < POWER_CLASSES) {
+        return (size_t)1 << (CLASS_MIN + size_class);
+    }
+    unsigned above = size_class - POWER_CLASSES;
+    unsigned doubling = STEPS_FROM + (above >> STEP_BITS);
+    size_t quarter = (size_t)1 << (doubling - STEP_BITS);
+    return ((size_t)1 << doubling) + ((above & ((1u << STEP_BITS) - 1)) + 1) * quarter;
 }
 
 static unsigned class_of(size_t size)
@@ -270,7 +288,49 @@ static unsigned class_of(size_t size)
         return 0;
     }
     unsigned bits = 64 - (unsigned)__builtin_clzll((unsigned long long)size - 1);
-    return bits > CLASS_MAX ? CLASS_NONE : bits - CLASS_MIN;
+    if (bits <= STEPS_FROM) {
+        return bits - CLASS_MIN;
+    }
+    if (bits > CLASS_MAX) {
+        return CLASS_NONE;
+    }
+    // Of the two bits behind the first: which quarter the last byte is in.
+    unsigned quarter = (unsigned)((size - 1) >> (bits - 1 - STEP_BITS)) & ((1u << STEP_BITS) - 1);
+    return POWER_CLASSES + ((bits - 1 - STEPS_FROM) << STEP_BITS) + quarter;
+}
+
+static struct buffer_head *buffer_new(size_t bytes, unsigned size_class)
+{
+    if (bytes > SIZE_MAX - sizeof(struct buffer_head)) {
+        return NULL;
+    }
+    size_t all = sizeof(struct buffer_head) + bytes;
+    struct buffer_head *head = bytes >= MAPPED_MIN ? mem_map(all) : mem_aligned(CACHE_LINE, all);
+    if (head != NULL) {
+        head->bytes = bytes;
+        head->size_class = size_class;
+    }
+    return head;
+}
+
+static void buffer_free(struct buffer_head *head)
+{
+    ASAN_UNPOISON_MEMORY_REGION(head + 1, head->bytes);
+    if (head->bytes >= MAPPED_MIN) {
+        mem_unmap(head, sizeof(*head) + head->bytes);
+    } else {
+        mem_free(head);
+    }
+}
+
+size_t buffer_pool_body_limit(void)
+{
+    const size_t least = (size_t)64 << 20;
+    const size_t most = (size_t)1 << 30;
+    long pages = sysconf(_SC_PHYS_PAGES);
+    long page = sysconf(_SC_PAGESIZE);
+    size_t share = pages > 0 && page > 0 ? (size_t)pages / 16 * (size_t)page : 0;
+    return share < least ? least : share < most ? share : most;
 }
 
 struct buffer_pool *buffer_pool_create(size_t max_idle_bytes)
@@ -297,8 +357,7 @@ void buffer_pool_destroy(struct buffer_pool *p)
         struct buffer_head *head = p->classes[i].first;
         while (head != NULL) {
             struct buffer_head *next = head->next;
-            ASAN_UNPOISON_MEMORY_REGION(head + 1, class_bytes(i));
-            mem_free(head);
+            buffer_free(head);
             head = next;
         }
         pthread_mutex_destroy(&p->classes[i].lock);
@@ -324,14 +383,10 @@ void *buffer_pool_get(struct buffer_pool *p, size_t size, size_t *capacity)
         atomic_fetch_sub_explicit(&p->idle_bytes, bytes, memory_order_relaxed);
         ASAN_UNPOISON_MEMORY_REGION(head + 1, bytes);
     } else {
-        if (bytes > SIZE_MAX - sizeof(*head)) {
-            return NULL;
-        }
-        head = mem_aligned(CACHE_LINE, sizeof(*head) + bytes);
+        head = buffer_new(bytes, size_class);
         if (head == NULL) {
             return NULL;
         }
-        head->size_class = size_class;
     }
     if (capacity != NULL) {
         *capacity = bytes;
@@ -346,15 +401,15 @@ void buffer_pool_put(struct buffer_pool *p, void *buffer)
     }
     struct buffer_head *head = (struct buffer_head *)buffer - 1;
     if (head->size_class == CLASS_NONE) {
-        mem_free(head);
+        buffer_free(head);
         return;
     }
-    size_t bytes = class_bytes(head->size_class);
+    size_t bytes = head->bytes;
     // Counted before it is in the list, so that the sum never passes the limit.
     size_t idle = atomic_fetch_add_explicit(&p->idle_bytes, bytes, memory_order_relaxed);
     if (idle + bytes > p->max_idle_bytes) {
         atomic_fetch_sub_explicit(&p->idle_bytes, bytes, memory_order_relaxed);
-        mem_free(head);
+        buffer_free(head);
         return;
     }
     struct buffer_class *own = &p->classes[head->size_class];
@@ -381,8 +436,7 @@ void buffer_pool_trim(struct buffer_pool *p, size_t keep_bytes)
                 break;
             }
             atomic_fetch_sub_explicit(&p->idle_bytes, class_bytes(i), memory_order_relaxed);
-            ASAN_UNPOISON_MEMORY_REGION(head + 1, class_bytes(i));
-            mem_free(head);
+            buffer_free(head);
             freed = true;
         }
     }

@@ -2,8 +2,9 @@
 // Pools: objects and buffers that come back instead of being freed, so that steady state allocates nothing.
 //
 // An object pool keeps at most `max_idle` objects of one size, and 32 more in each thread that uses it.
-// A buffer pool keeps buffers by power-of-two size class (256 B to 64 MiB), at most `max_idle_bytes` in all;
-// larger ones go straight to the system.
+// A buffer pool keeps buffers by size class, at most `max_idle_bytes` in all: powers of two from 256 B to 1 MiB, then four steps a
+// doubling to 1 GiB; larger ones go straight to the system. From 4 MiB on they are pages of their own (mem_map), so that one
+// that comes back warm costs no page faults, and one that is freed leaves no hole in the heap.
 // Both are safe from any thread: a short spin-free mutex around a free list, with a small cache per thread
 // in front of the object pool. What a pool hands out is not zeroed.
 #ifndef NEREID_BASE_POOL_H
@@ -23,6 +24,9 @@ void object_pool_put(struct object_pool *p, void *object);
 
 struct buffer_pool;
 struct buffer_pool *buffer_pool_create(size_t max_idle_bytes);
+// A limit for pools of request bodies, whose users call buffer_pool_trim() when it is quiet: a sixteenth of the machine's memory,
+// at least 64 MiB, at most 1 GiB.
+size_t buffer_pool_body_limit(void);
 void buffer_pool_destroy(struct buffer_pool *p); // all buffers must have come back; NULL is fine
 // At least `size` bytes, aligned to 64; `*capacity` (may be NULL) is what may be used. NULL: no memory.
 void *buffer_pool_get(struct buffer_pool *p, size_t size, size_t *capacity)

@@ -10,7 +10,7 @@
 #include <zlib.h>
 
 enum {
-    TRUST = 64 * 1024 * 1024, // a claimed length up to this gets its buffer at once
+    TRUST = 256 * 1024 * 1024, // a claimed length up to this gets its buffer at once, untouched
     ALIGNMENT = 64,
     INFLATE_STEP = 64 * 1024, // the least room that inflating asks for
 };

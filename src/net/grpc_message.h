@@ -2,7 +2,7 @@
 // gRPC's messages on their way in: the same for servers and clients.
 //
 // An inbox turns the payload of a stream into whole messages, each in one contiguous pooled buffer into which the socket was read. The
-// buffer is taken when the five bytes before a message tell its length; lengths above 64 MiB are only believed as the bytes
+// buffer is taken when the five bytes before a message tell its length; lengths above 256 MiB are only believed as the bytes
 // come. Thread: loop.
 #ifndef NEREID_NET_GRPC_MESSAGE_H
 #define NEREID_NET_GRPC_MESSAGE_H

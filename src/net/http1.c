@@ -201,6 +201,7 @@ static void note_served(struct http1_conn *conn)
     list->served++;
     if (!list->quiet_set) {
         list->quiet_set = true;
+        atomic_fetch_add_explicit(&list->server->lists_awake, 1, memory_order_relaxed);
         loop_timer_start(&list->quiet, HTTP1_QUIET_MS);
     }
 }

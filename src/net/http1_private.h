@@ -56,7 +56,8 @@ struct http1_server {
     struct listener *listener;
     struct object_pool *conns;
     struct loop **loops;
-    struct conn_list *lists; // one a loop, touched by its thread
+    struct conn_list *lists;      // one a loop, touched by its thread
+    _Atomic unsigned lists_awake; // whose timer `quiet` runs
     unsigned loop_count;
     _Atomic bool closing;
     _Atomic unsigned alive; // connections not freed

@@ -22,7 +22,10 @@ static void look_for_quiet(struct loop_timer *timer)
         return;
     }
     list->quiet_set = false;
-    buffer_pool_trim(list->server->options.pool, QUIET_KEEP_BYTES);
+    // The last loop to fall quiet: the others would have to fetch the pages again.
+    if (atomic_fetch_sub_explicit(&list->server->lists_awake, 1, memory_order_relaxed) == 1) {
+        buffer_pool_trim(list->server->options.pool, QUIET_KEEP_BYTES);
+    }
 }
 
 static void close_all(struct loop_task *task)

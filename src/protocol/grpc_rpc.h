@@ -79,6 +79,7 @@ struct grpc_server {
     struct loop **loops;
     struct grpc_lane *lanes;
     unsigned lane_count;
+    _Atomic unsigned lanes_awake; // whose timer `quiet` runs
     struct worker *worker;
     struct worker *loader;
     struct header_pattern *forward; // NULL: none

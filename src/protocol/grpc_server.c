@@ -20,7 +20,6 @@ enum {
     RPCS_IDLE = 256,
     INFERS_IDLE = 256,
     ANSWERS_IDLE = 256,
-    BUFFERS_IDLE = 64 * 1024 * 1024,
     QUIET_MS = 1000,
     QUIET_KEEP_BYTES = 4 * 1024 * 1024,
     WORKERS = 16,
@@ -264,7 +263,10 @@ static void look_for_quiet(struct loop_timer *timer)
         return;
     }
     lane->quiet_set = false;
-    buffer_pool_trim(lane->server->buffers, QUIET_KEEP_BYTES);
+    // The last lane to fall quiet: the others would have to fetch the pages again.
+    if (atomic_fetch_sub_explicit(&lane->server->lanes_awake, 1, memory_order_relaxed) == 1) {
+        buffer_pool_trim(lane->server->buffers, QUIET_KEEP_BYTES);
+    }
 }
 
 static void note_served(struct grpc_lane *lane)
@@ -272,6 +274,7 @@ static void note_served(struct grpc_lane *lane)
     lane->served++;
     if (!lane->quiet_set && !lane->ending) {
         lane->quiet_set = true;
+        atomic_fetch_add_explicit(&lane->server->lanes_awake, 1, memory_order_relaxed);
         loop_timer_start(&lane->quiet, QUIET_MS);
     }
 }
@@ -402,7 +405,7 @@ static struct nrd_status *make_pools(struct grpc_server *server)
     server->rpcs = object_pool_create(sizeof(struct rpc), RPCS_IDLE);
     server->infers = object_pool_create(sizeof(struct infer), INFERS_IDLE);
     server->answers = object_pool_create(sizeof(struct answer), ANSWERS_IDLE);
-    server->buffers = buffer_pool_create(BUFFERS_IDLE);
+    server->buffers = buffer_pool_create(buffer_pool_body_limit());
     if (server->rpcs == NULL || server->infers == NULL || server->answers == NULL ||
         server->buffers == NULL) {
         return status_no_memory();

@@ -13,7 +13,6 @@
 #include "protocol/http_api.h"
 #include "protocol/http_infer.h"
 
-#define POOL_MAX_IDLE (64 * 1024 * 1024)
 #define DEFAULT_MAX_INPUT (64 * 1024 * 1024)
 #define MAX_WORKERS 8
 #define DESTROY_WAIT_MS 10000
@@ -370,7 +369,7 @@ static struct nrd_status *read_metadata(struct http_server *http)
 static struct nrd_status *set_up(struct http_server *http,
                                  const struct http_server_options *options, const char *address)
 {
-    http->pool = buffer_pool_create(POOL_MAX_IDLE);
+    http->pool = buffer_pool_create(buffer_pool_body_limit());
     http->infers = infer_pool_create(http);
     if (http->pool == NULL || http->infers == NULL) {
         return status_no_memory();

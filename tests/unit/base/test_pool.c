@@ -124,7 +124,19 @@ static void buffer_pool_gives_aligned_size_classes(void **state)
     static const struct {
         size_t size;
         size_t capacity;
-    } cases[] = {{0, 256}, {1, 256}, {256, 256}, {257, 512}, {602112, 1 << 20}, {1 << 26, 1 << 26}};
+    } cases[] = {{0, 256},
+                 {1, 256},
+                 {256, 256},
+                 {257, 512},
+                 {602112, 1 << 20},
+                 {1 << 20, 1 << 20},
+                 {(1 << 20) + 1, 5 << 18},
+                 {(5 << 18) + 1, 6 << 18},
+                 {2 << 20, 2 << 20},
+                 {1 << 26, 1 << 26},
+                 {(1 << 26) + 1, 5 << 24},
+                 {77070336, 5 << 24},
+                 {(7 << 24) + 1, 1 << 27}};
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         size_t capacity;
         char *b = buffer_pool_get(p, cases[i].size, &capacity);
@@ -136,8 +148,11 @@ static void buffer_pool_gives_aligned_size_classes(void **state)
         buffer_pool_put(p, b);
     }
     size_t capacity;
-    void *large = buffer_pool_get(p, ((size_t)1 << 26) + 1, &capacity);
-    assert_int_equal(capacity, ((size_t)1 << 26) + 1);
+    void *large = buffer_pool_get(p, (size_t)1 << 30, &capacity);
+    assert_int_equal(capacity, (size_t)1 << 30);
+    buffer_pool_put(p, large);
+    large = buffer_pool_get(p, ((size_t)1 << 30) + 1, &capacity);
+    assert_int_equal(capacity, ((size_t)1 << 30) + 1);
     buffer_pool_put(p, large);
     buffer_pool_put(p, NULL);
     assert_null(buffer_pool_get(p, SIZE_MAX - 10, NULL));
@@ -161,6 +176,29 @@ static void buffer_pool_keeps_no_more_than_its_limit(void **state)
     assert_int_equal(mem_count(), before);
     assert_int_equal(buffer_pool_idle_bytes(p), 768);
     buffer_pool_put(p, again);
+    buffer_pool_destroy(p);
+}
+
+static void buffer_pool_gives_a_large_buffer_again_without_new_pages(void **state)
+{
+    (void)state;
+    struct buffer_pool *p = buffer_pool_create(buffer_pool_body_limit());
+    enum { BYTES = 20 << 20 };
+    char *first = buffer_pool_get(p, BYTES, NULL);
+    assert_non_null(first);
+    memset(first, 1, BYTES);
+    buffer_pool_put(p, first);
+    assert_int_equal(buffer_pool_idle_bytes(p), BYTES);
+    uint64_t before = mem_count();
+    char *again = buffer_pool_get(p, BYTES - 1000, NULL);
+    assert_ptr_equal(again, first);
+    assert_int_equal(mem_count(), before);
+    assert_int_equal(again[BYTES - 1001], 1);
+    buffer_pool_put(p, again);
+    buffer_pool_trim(p, 0);
+    assert_int_equal(buffer_pool_idle_bytes(p), 0);
+    mem_fail_after(1);
+    assert_null(buffer_pool_get(p, BYTES, NULL));
     buffer_pool_destroy(p);
 }
 
@@ -200,6 +238,7 @@ int main(void)
         cmocka_unit_test(object_pool_survives_no_memory),
         cmocka_unit_test(buffer_pool_gives_aligned_size_classes),
         cmocka_unit_test(buffer_pool_keeps_no_more_than_its_limit),
+        cmocka_unit_test(buffer_pool_gives_a_large_buffer_again_without_new_pages),
         cmocka_unit_test(buffer_pool_serves_many_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
