@@ -2,6 +2,7 @@
 // `nereid serve`: a core, its three front ends, and the wait for a signal. Endpoints come up only after the core has loaded
 // what it loads at start-up, gRPC first, then HTTP, then metrics; they go in the order that lets running
 // inferences end. Start at cli_serve().
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -19,6 +20,9 @@
 #include "base/mem.h"
 #include "cli/cli.h"
 #include "cli/serve_options.h"
+#include "cli/serve_restart.h"
+#include "nereid/ext/core.h"
+#include "net/inherit.h"
 #include "protocol/error.h"
 #include "protocol/grpc_server.h"
 #include "protocol/http_server.h"
@@ -316,7 +320,26 @@ static struct nrd_status *watch_signals(void)
     return NULL;
 }
 
-// Waits for SIGINT or SIGTERM, and looks at the repositories meanwhile in mode poll.
+// Not a signal's number: the core says that no GPU can be used in this process any more.
+#define GPUS_POISONED 255
+
+static void on_poisoned(void *arg)
+{
+    (void)arg;
+    on_signal(GPUS_POISONED);
+}
+
+static void watch_gpus(const struct serve *s, bool on)
+{
+    nereid_on_gpus_poisoned_fn tell = NULL;
+    void *symbol = dlsym(RTLD_DEFAULT, "nereid_on_gpus_poisoned");
+    memcpy(&tell, &symbol, sizeof(tell));
+    if (tell != NULL && strcmp(s->options.gpu_fault, "restart") == 0) {
+        status_free(error_to_status(tell(s->core, on ? on_poisoned : NULL, NULL)));
+    }
+}
+
+// Waits for SIGINT, SIGTERM or GPUS_POISONED, and looks at the repositories meanwhile in mode poll.
 static int wait_for_signal(const struct serve *s)
 {
     int every_s = s->options.repository_poll_secs;
@@ -346,8 +369,8 @@ static int wait_for_signal(const struct serve *s)
     }
 }
 
-// New requests are refused, running ones get what is left of the exit timeout.
-static int shut_down(struct serve *s)
+// New requests are refused, running ones get what is left of the exit timeout. False: some did not end.
+static bool shut_down(struct serve *s)
 {
     unsigned left = (unsigned)(s->options.exit_timeout_secs < 0 ? 0 : s->options.exit_timeout_secs);
     if (s->grpc != NULL) {
@@ -359,11 +382,12 @@ static int shut_down(struct serve *s)
     struct nrd_status *status = error_to_status(TRITONSERVER_ServerSetExitTimeout(s->core, left));
     status_free(status);
     status = error_to_status(TRITONSERVER_ServerStop(s->core));
-    if (status != NULL) { // threads may still be at work on what they hold: leave at once
+    bool stopped = status == NULL;
+    if (!stopped) {
         LOG_ERR("failed to stop server: %s", status_text(status));
-        _exit(1);
     }
-    return 0;
+    status_free(status);
+    return stopped;
 }
 
 static void serve_fini(struct serve *s)
@@ -378,6 +402,86 @@ static void serve_fini(struct serve *s)
     restrict_fini(&s->http_rules);
     restrict_fini(&s->grpc_rules);
     serve_options_fini(&s->options);
+}
+
+// ---- beginning anew -----------------------------------------------------------------------------------------------
+
+// What the command line does not say by itself: the ports that the system chose, and what was loaded by request.
+static struct nrd_status *complete_arguments(const struct serve *s,
+                                             struct restart_arguments *arguments)
+{
+    const struct serve_options *o = &s->options;
+    const struct {
+        const char *name;
+        int asked;
+        int bound;
+    } ports[] = {
+        {"grpc-port", o->grpc_port, s->grpc == NULL ? 0 : grpc_server_port(s->grpc)},
+        {"http-port", o->http_port, s->http == NULL ? 0 : http_server_port(s->http)},
+        {"metrics-port", o->metrics_port, s->metrics == NULL ? 0 : metrics_server_port(s->metrics)},
+    };
+    for (size_t i = 0; i < sizeof(ports) / sizeof(ports[0]); i++) {
+        char number[16];
+        snprintf(number, sizeof(number), "%d", ports[i].bound);
+        if (ports[i].asked == 0 && ports[i].bound != 0) {
+            restart_arguments_add(arguments, ports[i].name, number);
+        }
+    }
+    return o->control_mode == SERVE_CONTROL_EXPLICIT
+               ? restart_arguments_add_models(arguments, s->core)
+               : NULL;
+}
+
+// Returns only when it cannot be: the server then stays as it is, or, once its endpoints have ended, ends.
+static void begin_anew(struct serve *s)
+{
+    struct restart_arguments arguments = {0};
+    struct nrd_status *status = restart_may();
+    if (status == NULL) {
+        status = restart_arguments_own(&arguments);
+    }
+    if (status == NULL) {
+        status = complete_arguments(s, &arguments);
+    }
+    if (status == NULL) {
+        status = inherit_keep();
+    }
+    if (status != NULL) {
+        LOG_ERR("the server does not begin anew, and stays without GPUs: %s", status_text(status));
+        status_free(status);
+        restart_arguments_fini(&arguments);
+        return;
+    }
+    LOG_WARN("the server begins anew in its place, with the same sockets (--gpu-fault=restart); "
+             "statistics, registered "
+             "shared memory and what loads overrode are gone");
+    watch_gpus(s, false);
+    shut_down(s);
+    // What they have to say yet is said here. Of the core only the models that still hold a request are left.
+    grpc_server_destroy(s->grpc);
+    http_server_destroy(s->http);
+    metrics_server_destroy(s->metrics);
+    status = restart_exec(&arguments);
+    LOG_ERR("failed to begin anew: %s", status_text(status));
+    _exit(1);
+}
+
+// Until the program is to end: its exit status.
+static int serve_until_told(struct serve *s)
+{
+    for (;;) {
+        int number = wait_for_signal(s);
+        if (number == GPUS_POISONED) {
+            begin_anew(s);
+            continue;
+        }
+        printf("Signal (%d) received.\n", number);
+        fflush(stdout);
+        if (!shut_down(s)) {
+            _exit(1); // threads may still be at work on what they hold: leave at once
+        }
+        return 0;
+    }
 }
 
 // ---- start --------------------------------------------------------------------------------------------------------
@@ -443,10 +547,8 @@ int cli_serve(int argc, char **argv)
             status = start_endpoints(&s);
         }
         if (status == NULL) {
-            int number = wait_for_signal(&s);
-            printf("Signal (%d) received.\n", number);
-            fflush(stdout);
-            result = shut_down(&s);
+            watch_gpus(&s, true);
+            result = serve_until_told(&s);
         }
     }
     if (status != NULL) {

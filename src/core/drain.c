@@ -30,6 +30,11 @@ struct drain {
     _Atomic bool closing; // no instance is made any more
     _Atomic bool stop;
     struct gpu_health health[GPU_DEVICES_MAX]; // the thread's
+    uint64_t judged;                           // the losses that were asked about; the thread's
+    bool poisoned;                             // the thread's
+    drain_poisoned_fn tell;                    // whom to tell of it; with the mutex, and `told`
+    void *tell_arg;
+    bool told;
 };
 
 // ---- how a model stands -----------------------------------------------------------------------------------------------
@@ -332,6 +337,44 @@ static void look(struct drain *drain, int gpu, uint64_t now_ns)
     status_free(status);
 }
 
+static void tell_poisoned(struct drain *drain)
+{
+    pthread_mutex_lock(&drain->mutex);
+    drain_poisoned_fn tell = drain->told ? NULL : drain->tell;
+    void *arg = drain->tell_arg;
+    drain->told = drain->told || tell != NULL;
+    pthread_mutex_unlock(&drain->mutex);
+    if (tell != NULL) {
+        tell(arg);
+    }
+}
+
+// Once for each loss: asking makes contexts.
+static void judge(struct drain *drain)
+{
+    uint64_t lost = gpus_lost(drain->server->gpus);
+    if (lost != drain->judged && !drain->poisoned) {
+        drain->poisoned = gpus_are_poisoned(drain->server->gpus);
+        drain->judged = lost;
+        if (drain->poisoned) {
+            LOG_ERR("no GPU can be used in this process any more: a kernel's fault ends CUDA for "
+                    "all of it");
+        }
+    }
+    if (drain->poisoned) {
+        tell_poisoned(drain);
+    }
+}
+
+void drain_tell_poisoned(struct drain *drain, drain_poisoned_fn fn, void *arg)
+{
+    pthread_mutex_lock(&drain->mutex);
+    drain->tell = fn;
+    drain->tell_arg = arg;
+    pthread_mutex_unlock(&drain->mutex);
+    parking_wake(&drain->parking);
+}
+
 static void watch(void *arg)
 {
     struct drain *drain = arg;
@@ -346,6 +389,7 @@ static void watch(void *arg)
             next_ns = drain->health[i].next_ns < next_ns ? drain->health[i].next_ns : next_ns;
         }
         leave_lost_gpus(drain);
+        judge(drain);
         // A model that is loaded while a GPU is lost is found by the next look.
         uint64_t latest_ns = clock_now_ns() + GPU_HEALTH_PERIOD_NS;
         parking_wait(&drain->parking, next_ns < latest_ns ? next_ns : latest_ns);

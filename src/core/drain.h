@@ -25,6 +25,10 @@ void drain_start(struct drain *drain);
 // The server is stopping: no instance is made any more, but what waits for a lost GPU is answered. Thread: any.
 void drain_close(struct drain *drain);
 void drain_destroy(struct drain *drain); // NULL is fine. Blocking
+// Whom to tell, once and from the watching thread, when a fault has made CUDA unusable in this process (gpus_are_poisoned) and the models
+// that may have gone to the processor: `fn` does not wait. NULL: nobody. Thread: any.
+typedef void (*drain_poisoned_fn)(void *arg);
+void drain_tell_poisoned(struct drain *drain, drain_poisoned_fn fn, void *arg);
 
 // How a model stands: with all its instances, with some of them on lost GPUs, or with all of them there. `why` gets what to tell
 // of it, "" for ALL: "GPU 0 (GPU-...) is lost: REASON; 1 of 2 instances are left". Thread: any; does not wait.

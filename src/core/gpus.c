@@ -248,6 +248,26 @@ void gpus_probe(struct gpus *gpus)
     }
 }
 
+bool gpus_are_poisoned(struct gpus *gpus)
+{
+    bool faulted = false;
+    for (int i = 0; i < gpus_count(gpus); i++) {
+        faulted = faulted || gpu_device_is_faulted(gpus_device(gpus, i));
+    }
+    // A device that nobody has used yet is tried: that it cannot be opened is what tells.
+    for (int i = 0; i < gpus_count(gpus) && faulted; i++) {
+        struct gpu_scope scope;
+        struct nrd_status *status = gpu_device_enter(gpus_device(gpus, i), &scope);
+        if (status == NULL) {
+            gpu_device_leave(&scope);
+            status = gpu_device_probe(gpus_device(gpus, i));
+        }
+        faulted = status != NULL;
+        status_free(status);
+    }
+    return faulted;
+}
+
 // ---- memory ---------------------------------------------------------------------------------------------------------
 
 static uint64_t cuda_pool_bytes(const struct gpus *gpus, int ordinal)

@@ -44,6 +44,10 @@ NRD_MUST_USE struct nrd_status *gpus_report(struct gpus *gpus, int64_t id, int r
                                             const char *text);
 // Asks the driver for all that are in use and not known to be lost. Some microseconds a GPU. Thread: any.
 void gpus_probe(struct gpus *gpus);
+// Whether a kernel's fault has made CUDA unusable in this process: one GPU is lost by a fault, and none works any more. The driver does so
+// to all GPUs of a process (seen with release 580; the CUDA manual says "the process must be terminated and relaunched").
+// May make contexts. Thread: any but a loop.
+bool gpus_are_poisoned(struct gpus *gpus);
 // Whom to tell of each loss, from within the call that met it: `fn` takes no lock and does not wait. Thread: owner, once.
 typedef void (*gpus_lost_fn)(void *arg);
 void gpus_tell_losses(struct gpus *gpus, gpus_lost_fn fn, void *arg);

@@ -351,6 +351,11 @@ bool gpu_device_is_lost(const struct gpu_device *device)
     return atomic_load_explicit(&device->lost, memory_order_relaxed);
 }
 
+bool gpu_device_is_faulted(const struct gpu_device *device)
+{
+    return gpu_device_is_lost(device) && gpu_result_is_fault(gpu_device_lost_result(device));
+}
+
 struct nrd_status *gpu_device_health(const struct gpu_device *device)
 {
     // Acquire: the reason was written before.

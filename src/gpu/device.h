@@ -90,6 +90,9 @@ NRD_MUST_USE struct nrd_status *gpu_device_enable_peer(struct gpu_device *device
 
 // ---- health -------------------------------------------------------------------------------------------------------
 bool gpu_device_is_lost(const struct gpu_device *device); // one relaxed load. Thread: any
+// Lost by what a kernel did (an illegal address, a trap, ...): the GPU is sound, and so is another process on it, but CUDA is not usable
+// any more in this one, on any GPU. Thread: any.
+bool gpu_device_is_faulted(const struct gpu_device *device);
 // Marks it; the first reason stays. Watchers are told in the calling thread, without a lock. Thread: any.
 void gpu_device_mark_lost(struct gpu_device *device, const char *reason);
 // The same with the CUresult that it was seen by, and that CUresult; CU_SUCCESS when it was something else. Thread: any.

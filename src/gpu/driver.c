@@ -143,16 +143,11 @@ void gpu_result_text(int result, char *text, size_t size)
     snprintf(text, size, "%s (%s)", name, words == NULL ? "?" : words);
 }
 
-bool gpu_result_is_sticky(int result)
+bool gpu_result_is_fault(int result)
 {
     switch (result) {
-    case CU_DEVICE_UNAVAILABLE:
-    case CU_ECC_UNCORRECTABLE:
-    case CU_NVLINK_UNCORRECTABLE:
-    case CU_CONTAINED:
     case CU_ILLEGAL_ADDRESS:
     case CU_LAUNCH_TIMEOUT:
-    case CU_CONTEXT_IS_DESTROYED:
     case CU_ASSERT:
     case CU_HARDWARE_STACK_ERROR:
     case CU_ILLEGAL_INSTRUCTION:
@@ -160,9 +155,23 @@ bool gpu_result_is_sticky(int result)
     case CU_INVALID_ADDRESS_SPACE:
     case CU_INVALID_PC:
     case CU_LAUNCH_FAILED:
-    case CU_UNKNOWN:
         return true;
     default:
         return false;
+    }
+}
+
+bool gpu_result_is_sticky(int result)
+{
+    switch (result) {
+    case CU_DEVICE_UNAVAILABLE:
+    case CU_ECC_UNCORRECTABLE:
+    case CU_NVLINK_UNCORRECTABLE:
+    case CU_CONTAINED:
+    case CU_CONTEXT_IS_DESTROYED:
+    case CU_UNKNOWN:
+        return true;
+    default:
+        return gpu_result_is_fault(result);
     }
 }

@@ -43,6 +43,8 @@ const char *gpu_fn_name(enum gpu_fn fn);
 void gpu_result_text(int result, char *text, size_t size);
 // True for errors after which a context never works again (a kernel's fault, a lost or broken device). Thread: any.
 bool gpu_result_is_sticky(int result);
+// True for those of them that are a kernel's doing and not the device's. Thread: any.
+bool gpu_result_is_fault(int result);
 
 // What a call of a function that this driver lacks gives in place of a CUresult.
 enum { GPU_RESULT_MISSING = -1 };

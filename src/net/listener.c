@@ -15,6 +15,7 @@
 
 #include "base/mem.h"
 #include "base/thread.h"
+#include "net/inherit.h"
 
 #define DEFAULT_BACKLOG 1024
 #define ACCEPTS_PER_TURN 64
@@ -49,6 +50,10 @@ static struct nrd_status *bind_one(const struct addrinfo *info,
                                    const struct listener_options *options, const char *address,
                                    int *out)
 {
+    *out = inherit_take(info->ai_addr, info->ai_addrlen);
+    if (*out >= 0) {
+        return NULL;
+    }
     int fd = socket(info->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
         return status_new(NRD_UNAVAILABLE, "failed to open a socket for '%s:%d': %s", address,
@@ -216,6 +221,7 @@ static void stop_on_loop(struct loop_task *task)
     struct listener *listener = CONTAINER_OF(task, struct listener, stop_task);
     loop_watch_stop(&listener->watch);
     loop_timer_stop(&listener->pause);
+    inherit_remove(listener->fd);
     close(listener->fd);
     listener->fd = -1;
     parking_wake(&listener->stopped);
@@ -244,6 +250,7 @@ struct nrd_status *listener_create(const struct listener_options *options,
     parking_init(&listener->stopped);
     loop_watch_init(&listener->watch, loops[0], listener->fd, LOOP_READ, accept_ready);
     loop_timer_init(&listener->pause, loops[0], pause_over);
+    inherit_add(listener->fd);
     *out = listener;
     return NULL;
 }

@@ -20,7 +20,7 @@ struct listener_options {
     void *user;
 };
 
-// Binds and listens; accepts nothing yet. `loops` is borrowed for as long as the listener lives; `loop_count` at least 1.
+// Binds and listens, or takes the socket that a program before this one left (net/inherit.h); accepts nothing yet. `loops` is borrowed for as long as the listener lives; `loop_count` at least 1.
 // Errors: NRD_UNAVAILABLE "Socket 'ADDRESS:PORT' already in use " (Triton's text, its trailing blank too), and texts that name
 // address, port and reason for the rest. Returns owned. Thread: any.
 NRD_MUST_USE struct nrd_status *listener_create(const struct listener_options *options,

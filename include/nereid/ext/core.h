@@ -73,6 +73,16 @@ nereid_device_lost(struct TRITONBACKEND_ModelInstance *instance, int64_t device_
 typedef void (*nereid_device_lost_fn)(struct TRITONBACKEND_ModelInstance *, int64_t, int,
                                       const char *);
 
+/* A kernel's fault ends CUDA for the process that it happens in, on all its GPUs; only another process can use them again. Whoever runs the
+   server says here whom to tell when that has come: `fn` is called once, on a thread of the core, and does not wait. Requests are
+   answered with errors by then, and models that may have gone to the processor. NULL: nobody any more; one call may still be running.
+   Always NULL. Thread: any. */
+typedef void (*nereid_gpus_poisoned_fn)(void *arg);
+__attribute__((visibility("default"))) struct TRITONSERVER_Error *
+nereid_on_gpus_poisoned(struct TRITONSERVER_Server *server, nereid_gpus_poisoned_fn fn, void *arg);
+typedef struct TRITONSERVER_Error *(*nereid_on_gpus_poisoned_fn)(struct TRITONSERVER_Server *,
+                                                                 nereid_gpus_poisoned_fn, void *);
+
 /* What placement by measurement would do with all models of the server's repositories (nereid place): the JSON document of docs/placement.md.
    Models are measured, which takes seconds for each that is not in the cache, and nothing stays loaded. `message` is returned owned. Errors:
    UNAVAILABLE without a GPU. Thread: any but a loop. */

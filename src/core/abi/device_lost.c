@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// nereid_device_lost: what a backend says of its GPU (nereid/ext/core.h).
+// nereid_device_lost, nereid_on_gpus_poisoned: what a backend says of its GPU, and what the core says of all (nereid/ext/core.h).
 #include "base/log.h"
 #include "core/abi/abi.h"
+#include "core/drain.h"
 #include "core/gpus.h"
 #include "core/instance.h"
 #include "core/model.h"
@@ -19,4 +20,11 @@ void nereid_device_lost(struct TRITONBACKEND_ModelInstance *instance, int64_t de
                  of->model->name, (long long)id, text);
     }
     status_free(status);
+}
+
+struct TRITONSERVER_Error *nereid_on_gpus_poisoned(struct TRITONSERVER_Server *server,
+                                                   nereid_gpus_poisoned_fn fn, void *arg)
+{
+    drain_tell_poisoned(((struct server *)server)->drain, fn, arg);
+    return NULL;
 }
