@@ -329,12 +329,19 @@ static void on_poisoned(void *arg)
     on_signal(GPUS_POISONED);
 }
 
+// Where the processor takes over, service goes on as it is.
+static bool is_to_restart(const struct serve_options *o)
+{
+    return o->gpu_fault == NULL ? strcmp(o->gpu_fallback, "cpu") != 0
+                                : strcmp(o->gpu_fault, "restart") == 0;
+}
+
 static void watch_gpus(const struct serve *s, bool on)
 {
     nereid_on_gpus_poisoned_fn tell = NULL;
     void *symbol = dlsym(RTLD_DEFAULT, "nereid_on_gpus_poisoned");
     memcpy(&tell, &symbol, sizeof(tell));
-    if (tell != NULL && strcmp(s->options.gpu_fault, "restart") == 0) {
+    if (tell != NULL && is_to_restart(&s->options)) {
         status_free(error_to_status(tell(s->core, on ? on_poisoned : NULL, NULL)));
     }
 }

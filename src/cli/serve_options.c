@@ -118,7 +118,7 @@ static const struct option_row rows[] = {
     {NULL, "placement", "string", "Where instances of KIND_GPU or KIND_AUTO go whose group lists no GPUs: all (one or more on each GPU, as Triton does) or measured (where a measurement of their time and memory says). Nereid's own. Default: all.", KIND_CUSTOM, AT(placement), set_placement},
     {NULL, "placement-load", "<string>=<string>", "MODEL=REQUESTS_PER_SECOND[@ROWS]: the load that placement by measurement expects; may be given several times. Nereid's own. Default: alike.", KIND_CUSTOM, AT(placement_loads), set_placement_load},
     {NULL, "gpu-fallback", "string", "What a model that asks for a GPU gets where there is none: none (its load fails) or cpu. Nereid's own. Default: none.", KIND_CUSTOM, AT(gpu_fallback), set_gpu_fallback},
-    {NULL, "gpu-fault", "string", "What follows when a kernel's fault has ended CUDA for the whole process: restart (the server begins anew in its place, with its sockets; docs/gpus.md) or stay (models go to the processor where they may, others are refused). Nereid's own. Default: restart.", KIND_CUSTOM, AT(gpu_fault), set_gpu_fault},
+    {NULL, "gpu-fault", "string", "What follows when a kernel's fault has ended CUDA for the whole process: restart (the server begins anew in its place, with its sockets; docs/lost-gpus.md) or stay (models go to the processor where they may, others are refused). Nereid's own. Default: restart; stay with --gpu-fallback=cpu.", KIND_CUSTOM, AT(gpu_fault), set_gpu_fault},
     {NULL, "gpu-map", "string", "What the GPU numbers of configurations mean here: none (as they are; one that is not there is refused), wrap (one that is not there becomes an existing one, modulo their number) or pairs, 2:1,3:0. Nereid's own. Default: none; wrap with --gpu-fallback=cpu.", KIND_TEXT, AT(gpu_map)},
 
     {"HTTP", "allow-http", "boolean", "Serve HTTP. Default: true.", KIND_BOOL, AT(allow_http)},
@@ -223,7 +223,6 @@ static void set_defaults(struct serve_options *options)
         .enable_peer_access = true,
         .placement = "all",
         .gpu_fallback = "none",
-        .gpu_fault = "restart",
         .allow_http = true,
         .http_address = "0.0.0.0",
         .http_port = 8000,

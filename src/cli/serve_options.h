@@ -72,7 +72,7 @@ struct serve_options {
     const char *placement;               // "all" or "measured"; Nereid's own
     struct setting_list placement_loads; // name = "", key = the model
     const char *gpu_fallback;            // "none" or "cpu"; Nereid's own
-    const char *gpu_fault;               // "restart" or "stay"; Nereid's own
+    const char *gpu_fault;               // "restart", "stay" or NULL: not given; Nereid's own
     const char *gpu_map;                 // "none", "wrap" or pairs; NULL: not given; Nereid's own
 
     bool allow_http;

@@ -69,8 +69,7 @@ static bool was_loaded(const struct json_node *row)
 {
     struct slice state = text_of(row, "state");
     struct slice reason = text_of(row, "reason");
-    return slice_is(state, "READY") ||
-           memmem(reason.ptr, reason.len, " is lost: ", 10) != NULL;
+    return slice_is(state, "READY") || memmem(reason.ptr, reason.len, " is lost: ", 10) != NULL;
 }
 
 static struct nrd_status *add_models(struct restart_arguments *arguments, struct slice index)

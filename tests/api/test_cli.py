@@ -40,7 +40,7 @@ def test_help_names_each_option_of_the_peer():
     ours = set(re.findall(r"^  --([a-z0-9-]+)", run(TRITONSERVER, "--help")[2], re.M))
     assert theirs - ours == set()
     assert ours - theirs == {"allow-client-shm", "http-max-input-size", "grpc-infer-thread-count",
-                             "grpc-max-response-pool-size", "gpu-fallback", "gpu-map", "placement", "placement-load"}
+                             "grpc-max-response-pool-size", "gpu-fallback", "gpu-fault", "gpu-map", "placement", "placement-load"}
 
 
 @pytest.mark.parametrize("arguments, text", [

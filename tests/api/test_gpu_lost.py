@@ -168,7 +168,7 @@ def test_gpu_that_falls_off_the_bus_is_seen_without_load(repository):
 def test_all_gpus_lost_refuses_by_name_and_the_server_stays(repository):
     models = repository("m")
     repository("c", group="instance_group { kind: KIND_CPU }")
-    with Server("nereid", models, env=machine(2)) as server:
+    with Server("nereid", models, "--gpu-fault=stay", env=machine(2)) as server:
         load = Load(server)
         for i in range(1500):
             load.send(order=ANY if i in (500, 501, 502) else 0)
@@ -194,7 +194,7 @@ def test_all_gpus_lost_refuses_by_name_and_the_server_stays(repository):
 
 
 def test_fault_that_breaks_all_gpus_of_the_process_is_told_at_once(repository):
-    with Server("nereid", repository("m"), env=machine(4, faults="shared")) as server:
+    with Server("nereid", repository("m"), "--gpu-fault=stay", env=machine(4, faults="shared")) as server:
         load = Load(server)
         for i in range(1000):
             load.send(order=ANY if i == 500 else 0)
