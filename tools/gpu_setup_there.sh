@@ -72,7 +72,7 @@ nrd_stand_in() { # FOLDER
 
 # C++ against a framework's headers, the rest from objects: NAME, flags for the compiler, "--", flags for the linker.
 nrd_compile() {
-  local name=$1 objects=() file sum to=$NEREID/compiled/$1
+  local name=$1 objects=() jobs=() file sum to=$NEREID/compiled/$1
   local compile=() link=() after=
   shift
   for file in "$@"; do
@@ -83,9 +83,11 @@ nrd_compile() {
   if [ "$(cat "$to/sum" 2>/dev/null)" != "$sum" ]; then
     for file in "$NEREID"/source/backends/"$name"/*.cc; do
       objects+=("$to/$(basename "${file%.cc}").o")
-      (cd "$NEREID/source" && g++ -D_GNU_SOURCE -Isrc -Iinclude -I. -std=gnu++17 -O2 -fPIC -fvisibility=hidden -pthread "${compile[@]}" \
-        -c "$file" -o "$to/$(basename "${file%.cc}").o") || return 1
+      (cd "$NEREID/source" && exec g++ -D_GNU_SOURCE -Isrc -Iinclude -I. -std=gnu++17 -O2 -fPIC -fvisibility=hidden -pthread "${compile[@]}" \
+        -c "$file" -o "$to/$(basename "${file%.cc}").o") &
+      jobs+=($!)
     done
+    for file in "${jobs[@]}"; do wait "$file" || return 1; done
     g++ -shared -pthread -Wl,-soname,"libtriton_$name.so" -Wl,--version-script="$NEREID/source/backends/common/backend.map" \
       -Wl,--exclude-libs,ALL -o "$to/libtriton_$name.so" "${objects[@]}" "$NEREID"/link/"$name"/*.o "$NEREID"/link/common/*.o \
       "$NEREID"/link/lib{gpu,tensor,base}.a "${link[@]}" -lm -ldl || return 1
