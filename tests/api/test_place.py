@@ -194,7 +194,7 @@ def test_server_places_only_when_it_is_asked_to(place):
         assert sorted(where) == [[[0]], [[1]]]
         assert served(server, "fixed") == [[1]]
         assert "model 'a' goes to GPU " in server.log and "placement of 3 models on 2 GPUs: sustains " in server.log
-        assert "model 'fixed' is fixed by its configuration to GPU 1" in server.log
+        assert "model 'fixed' stays on GPU 1" in server.log
     with place.serve(memory="4G") as server:
         assert served(server, "a") == served(server, "b") == [[0, 1]]
         assert "placement" not in server.log
@@ -203,6 +203,7 @@ def test_server_places_only_when_it_is_asked_to(place):
 def test_model_can_ask_for_placement_by_its_parameter(place):
     place.add("a", 800, 500, 'parameters { key: "nereid_placement" value { string_value: "measured" } }')
     place.add("b", 100, 500)
+    place.plan(memory="1400M:500M")
     with place.serve(memory="1400M:500M") as server:
         assert served(server, "a") == [[0]]
         assert served(server, "b") == [[0, 1]]

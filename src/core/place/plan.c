@@ -245,8 +245,7 @@ void plan_describe(const struct plan *plan, unsigned model, struct str *out)
         str_printf(out, "model '%s' has no place: it needs %.0f MiB of a GPU", m->name, mib(least));
         return;
     }
-    static const char *const verbs[] = {"goes to", "is fixed by its configuration to",
-                                        "is served on"};
+    static const char *const verbs[] = {"goes to", "stays on", "is served on"};
     str_printf(out, "model '%s' %s ", m->name, verbs[m->ground]);
     const char *separator = "";
     for (unsigned g = 0; g < plan->gpu_count; g++) {

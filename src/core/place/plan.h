@@ -20,7 +20,7 @@ struct plan_gpu {
 // Why a model is where it is.
 enum plan_ground {
     PLAN_OPEN,  // the configuration leaves it open: it is placed
-    PLAN_FIXED, // the configuration says where
+    PLAN_FIXED, // the configuration says where, or nobody asked for placement
     PLAN_LIVE,  // it is served already: it stays, and its memory is taken
 };
 
