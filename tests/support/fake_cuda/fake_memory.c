@@ -279,6 +279,46 @@ int cuPointerGetAttribute(void *value, int attribute, uint64_t pointer)
 
 // ---- the host's ---------------------------------------------------------------------------------------------------
 
+// Pinned memory, and memory that was registered.
+struct pinned {
+    struct pinned *next;
+    uint64_t at;
+    size_t size;
+};
+static struct pinned *pinned_list; // under fake.lock
+
+static void pin(const void *pointer, size_t size)
+{
+    struct pinned *p = malloc(sizeof(*p));
+    if (p == NULL) {
+        abort();
+    }
+    *p = (struct pinned){pinned_list, (uint64_t)(uintptr_t)pointer, size};
+    pinned_list = p;
+}
+
+static void unpin(const void *pointer)
+{
+    for (struct pinned **at = &pinned_list; *at != NULL; at = &(*at)->next) {
+        if ((*at)->at == (uint64_t)(uintptr_t)pointer) {
+            struct pinned *gone = *at;
+            *at = gone->next;
+            free(gone);
+            return;
+        }
+    }
+}
+
+bool fake_is_pinned(uint64_t pointer)
+{
+    for (const struct pinned *p = pinned_list; p != NULL; p = p->next) {
+        if (pointer - p->at < p->size) {
+            return true;
+        }
+    }
+    return false;
+}
+
 int cuMemHostAlloc(void **pointer, size_t size, unsigned flags)
 {
     int current = fake_current();
@@ -289,12 +329,16 @@ int cuMemHostAlloc(void **pointer, size_t size, unsigned flags)
     }
     *pointer = aligned_alloc(4096, (size + 4095) / 4096 * 4096);
     fake.counts.host_allocations += *pointer != NULL;
+    if (*pointer != NULL) {
+        pin(*pointer, size);
+    }
     return fake_end(*pointer == NULL ? CU_OUT_OF_MEMORY : CU_SUCCESS);
 }
 
 int cuMemFreeHost(void *pointer)
 {
     BEGIN(mem_free_host, -1);
+    unpin(pointer);
     free(pointer);
     fake.counts.host_allocations--;
     return fake_end(CU_SUCCESS);
@@ -308,6 +352,7 @@ int cuMemHostRegister_v2(void *pointer, size_t size, unsigned flags)
         return fake_end(CU_INVALID_VALUE);
     }
     fake.counts.host_allocations++;
+    pin(pointer, size);
     return fake_end(CU_SUCCESS);
 }
 
@@ -315,6 +360,7 @@ int cuMemHostUnregister(void *pointer)
 {
     BEGIN(mem_host_unregister, -1);
     fake.counts.host_allocations -= pointer != NULL;
+    unpin(pointer);
     return fake_end(CU_SUCCESS);
 }
 

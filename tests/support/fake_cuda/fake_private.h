@@ -117,6 +117,7 @@ struct fake_op {
     cu_host_fn host_fn;
     void *host_arg;
     struct fake_launch_state *launch; // owned
+    void *staged;                     // owned: what a copy from pageable memory found there
 };
 
 struct fake_injection {
@@ -164,8 +165,9 @@ struct fake_device *fake_device_at(int ordinal); // NULL: there is none
 
 // Memory: where a pointer is. `size` bytes must lie in one live allocation. -1: host memory.
 bool fake_resolve(uint64_t pointer, size_t size, int *ordinal, char **bytes);
-int fake_region_of(uint64_t pointer); // the device whose addresses it is in, live or not; -1
-int fake_free(uint64_t pointer);      // the allocation that begins there
+bool fake_is_pinned(uint64_t pointer); // host memory that copies reach when their time has come
+int fake_region_of(uint64_t pointer);  // the device whose addresses it is in, live or not; -1
+int fake_free(uint64_t pointer);       // the allocation that begins there
 void fake_memory_start(struct fake_device *device);
 void fake_memory_stop(struct fake_device *device);
 struct fake_pool_counts {

@@ -32,6 +32,7 @@ static void event_release(struct cu_event *event)
 void fake_op_fini(struct fake_op *op)
 {
     free(op->launch);
+    free(op->staged);
     if (op->event != NULL) {
         event_release(op->event);
     }

@@ -252,6 +252,21 @@ int cuEventElapsedTime(float *milliseconds, struct cu_event *begin, struct cu_ev
 
 // ---- copies -------------------------------------------------------------------------------------------------------
 
+// Memory that is not pinned is read when the call is made, as the driver does by its staging; so the caller may use it again.
+static void stage(struct fake_op *op, const struct cu_stream *stream)
+{
+    if (op->engine != FAKE_COPY_IN || op->size == 0 || stream->capture != NULL ||
+        fake_is_pinned(op->from)) {
+        return;
+    }
+    op->staged = malloc(op->size);
+    if (op->staged == NULL) {
+        abort();
+    }
+    memcpy(op->staged, (const void *)(uintptr_t)op->from, op->size);
+    op->from = (uint64_t)(uintptr_t)op->staged;
+}
+
 // Queues a copy after checking both ends, as the driver does; -2: either side may be anywhere.
 static int copy(struct cu_stream *stream, uint64_t to, int to_wanted, uint64_t from,
                 int from_wanted, size_t size)
@@ -281,6 +296,7 @@ static int copy(struct cu_stream *stream, uint64_t to, int to_wanted, uint64_t f
                          .to = to,
                          .from = from,
                          .size = size};
+    stage(&op, stream);
     return fake_enqueue(stream, &op);
 }
 
