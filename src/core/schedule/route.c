@@ -2,8 +2,9 @@
 // Route: see the header for the rule. Three things keep it honest.
 //
 //   exploring   A device of which little is known takes its first batches whatever others could do, one at a time.
-//   ageing      An estimate that keeps a device from work halves each time the model has worked for AGE_TIMES as long. So the device
-//               is tried again, at a cost of a few per cent, and never after mere idleness, when nothing can have been learnt.
+//   ageing      An estimate that keeps a device from work halves each time the model has worked for AGE_TIMES as long, and sooner
+//               while it rests on few samples. So the device is tried again, at a cost of a few per cent, and never after mere
+//               idleness, when nothing can have been learnt.
 //   lateness    A worker that is late is expected to be late by as much again. So a worker that hangs holds up what was left to it
 //               for about as long as it would have taken elsewhere, and not longer.
 #include "core/schedule/route.h"
@@ -13,6 +14,7 @@
 // Samples before a device, or a size, is trusted: the first batch of a framework is seldom like the others.
 #define TRUST 2u
 #define AGE_TIMES 32u
+#define AGE_TIMES_EACH 4u // at most, for each sample
 // A gain is one if it exceeds this part of the batch's time, and this much: a parked thread is slower than a hot one.
 #define GAIN_PART 4u
 #define GAIN_NS 20000u
@@ -52,8 +54,8 @@ static unsigned nearest(const struct route_speed *speed, unsigned size, unsigned
     return above;
 }
 
-// `*at_ns` is when what it follows from was measured.
-static uint64_t estimate(const struct route_speed *speed, uint64_t rows, uint64_t *at_ns)
+// `*of` is the size that it follows from.
+static uint64_t estimate(const struct route_speed *speed, uint64_t rows, unsigned *of)
 {
     unsigned size = size_of(rows);
     unsigned from = speed->samples[size] >= TRUST ? size : nearest(speed, size, TRUST);
@@ -61,27 +63,29 @@ static uint64_t estimate(const struct route_speed *speed, uint64_t rows, uint64_
     if (from == ROUTE_SIZES) {
         return 0;
     }
-    *at_ns = speed->at_ns[from];
+    *of = from;
     uint64_t ns = from == size ? speed->ns[from] : scale(speed->ns[from], from, size);
     return ns == 0 ? 1 : ns;
 }
 
 uint64_t route_estimate(const struct route_speed *speed, uint64_t rows)
 {
-    uint64_t at_ns;
-    return estimate(speed, rows, &at_ns);
+    unsigned of;
+    return estimate(speed, rows, &of);
 }
 
 // What a device expects of itself: the older, the better.
 static uint64_t hope(const struct route *route, const struct route_device *device, uint64_t rows)
 {
-    uint64_t at_ns = 0;
-    uint64_t ns = estimate(&device->speed, rows, &at_ns);
+    unsigned of = 0;
+    uint64_t ns = estimate(&device->speed, rows, &of);
     if (ns == 0) {
         return 0;
     }
-    uint64_t age = route->work_ns - at_ns;
-    uint64_t halves = ns > UINT64_MAX / AGE_TIMES ? 0 : age / (ns * AGE_TIMES);
+    uint64_t times = device->speed.samples[of] * (uint64_t)AGE_TIMES_EACH;
+    times = times > AGE_TIMES ? AGE_TIMES : times;
+    uint64_t age = route->work_ns - device->speed.at_ns[of];
+    uint64_t halves = ns > UINT64_MAX / AGE_TIMES ? 0 : age / (ns * times);
     return halves > 62 ? 0 : ns >> halves;
 }
 
