@@ -81,11 +81,11 @@ def at_once(server, count, width):
     return [who[i] for i in range(count)]
 
 
-def test_one_request_after_another_goes_to_the_fast_gpu(serve):
-    with serve([1, 2, 4, 8]) as server:
+def test_one_request_after_another_goes_to_the_fast_gpus(serve):
+    with serve([1, 2, 4, 8], busy_us=40000) as server:
         one_by_one(server, 12)  # each GPU is tried
         shares = collections.Counter(one_by_one(server, 80))
-    assert shares[3] >= 60, shares
+    assert shares[3] + shares[2] >= 65 and shares[3] >= 30 and shares[0] <= 8, shares
 
 
 def test_gpu_is_left_out_where_the_processor_is_faster(serve):

@@ -22,8 +22,10 @@
 #define AGAIN_MIN_NS 1000000u
 // Arrivals are counted for so long before their rate is taken.
 #define COUNT_NS 10000000u
-// A sample counts for at most so many times what was expected.
-#define SAMPLE_CLIP 4u
+// A sample counts for at most so many times what was expected: one batch that was held up by something else says little.
+#define SAMPLE_CLIP 2u
+// A device that has only failed so far is taken to be so many times slower than the best.
+#define FAILED_TIMES 4u
 
 // ---- estimates ----------------------------------------------------------------------------------
 
@@ -215,7 +217,7 @@ void route_end(struct route *route, struct route_worker *worker, uint64_t rows, 
     }
     if (failed) {
         // A device that has only failed so far must not look like a fast one.
-        uint64_t others = best_estimate(route, rows) * SAMPLE_CLIP;
+        uint64_t others = best_estimate(route, rows) * FAILED_TIMES;
         took = took < others ? others : took;
     }
     measure(route, &device->speed, rows, took);

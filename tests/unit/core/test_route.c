@@ -167,6 +167,19 @@ static void estimates_age_by_work_and_not_by_time(void **state)
     assert_in_range(batches_until_tried(&now), 500, 1200);
 }
 
+static void one_batch_that_was_held_up_says_little(void **state)
+{
+    (void)state;
+    machine(1, 2, (uint64_t[]){4, 2});
+    one_batch(1, 1, 0, 500 * (uint64_t)MS);
+    assert_true(route_estimate(&devices[1].speed, 1) <= 5 * MS / 2);
+    for (unsigned i = 0; i < 12; i++) { // but many do
+        workers[1].landed_ns = 0;
+        one_batch(1, 1, 0, 16 * MS);
+    }
+    assert_true(route_estimate(&devices[1].speed, 1) >= 14 * MS);
+}
+
 static void device_that_became_fast_is_found_again(void **state)
 {
     (void)state;
@@ -616,6 +629,7 @@ int main(void)
         cmocka_unit_test(unknown_devices_get_their_first_batches_one_at_a_time),
         cmocka_unit_test(nothing_known_waits_for_nobody),
         cmocka_unit_test(estimates_age_by_work_and_not_by_time),
+        cmocka_unit_test(one_batch_that_was_held_up_says_little),
         cmocka_unit_test(device_that_became_fast_is_found_again),
         cmocka_unit_test(slow_device_takes_a_small_batch_where_a_large_one_would_be_late),
         cmocka_unit_test(sizes_not_measured_follow_from_those_that_were),
