@@ -24,6 +24,7 @@ import time
 
 PORTS = {"nereid": 18810, "peer": 18820}
 SIZES = {"16 floats": [16], "602 KB": [3, 224, 224]}
+LARGE = {"19 MB": [32, 3, 224, 224], "77 MB": [128, 3, 224, 224]}
 
 
 def model_config(name):
@@ -90,11 +91,11 @@ def grpc_health():
 SERVICE = "/inference.GRPCInferenceService/"
 
 
-def cases():
+def cases(large):
     """(title, kind, request bytes, path, tensor shape or None)"""
     yield "health HTTP", "http", http_health(), "", None
     yield "health gRPC", "grpc", grpc_health(), SERVICE + "ServerLive", None
-    for title, shape in SIZES.items():
+    for title, shape in (SIZES | LARGE if large else SIZES).items():
         yield f"{title} HTTP", "http", http_infer(shape), "", shape
         yield f"{title} gRPC", "grpc", grpc_infer(shape), SERVICE + "ModelInfer", shape
         yield f"{title} gRPC stream", "stream", grpc_infer(shape), SERVICE + "ModelStreamInfer", shape
@@ -193,7 +194,7 @@ def bench_requests(args, servers, work, rows):
     for server in servers:
         server.start(repository)
     idle = {s.name: rss_mb(s.process.pid) for s in servers}
-    for title, kind, request, path, shape in cases():
+    for title, kind, request, path, shape in cases(args.large):
         if args.only and args.only not in title:
             continue
         request_file = work / "request"
@@ -268,6 +269,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--concurrency", type=lambda t: [int(x) for x in t.split(",")], default=[1, 8, 64])
     parser.add_argument("--only", default="", help="only cases whose title holds this")
+    parser.add_argument("--large", action="store_true", help="tensors of 19 and 77 MB too: --only MB with few at a time")
     parser.add_argument("--no-start", action="store_true")
     parser.add_argument("--server-cpu", type=int, default=0)
     parser.add_argument("--client-cpu", type=int, default=1)

@@ -20,7 +20,7 @@ char *mem_strdup(const char *text) __attribute__((malloc, warn_unused_result));
 char *mem_strndup(const char *text, size_t length) __attribute__((malloc, warn_unused_result));
 void mem_free(void *ptr);
 // Pages from the system, zeroed, for what is large and is kept: they cost nothing until they are touched. Beyond the first 2 MiB they
-// may be huge pages, which makes touching them ten times cheaper; the first are not, so that what is reserved and hardly used
+// may be huge pages, which makes touching them several times cheaper; the first are not, so that what is reserved and hardly used
 // stays small. Given back by mem_unmap with the same size.
 void *mem_map(size_t size) __attribute__((warn_unused_result));
 void mem_unmap(void *ptr, size_t size); // NULL is fine
