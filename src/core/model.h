@@ -133,7 +133,8 @@ struct model_source {
     const struct Inference__ModelConfig *config; // normalised; copied
     bool auto_complete;
     bool config_provided; // there was a file or an override
-    uint64_t placed_groups; // a bit an instance group: its GPUs are the placer's choice, not the user's
+    uint64_t
+        placed_groups; // a bit an instance group: its GPUs are the placer's choice, not the user's
     void (*on_destroyed)(struct model *model,
                          void *arg); // see struct model; not called if the load fails
     void *on_destroyed_arg;

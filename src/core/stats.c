@@ -373,8 +373,8 @@ static uint64_t gpu_bytes(const struct buffer_attributes *usage, uint32_t count,
 {
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < count; i++) {
-        bool there = usage[i].memory_type == TRITONSERVER_MEMORY_GPU &&
-                     usage[i].memory_type_id == device_id;
+        bool there =
+            usage[i].memory_type == TRITONSERVER_MEMORY_GPU && usage[i].memory_type_id == device_id;
         bytes += there ? usage[i].byte_size : 0;
     }
     return bytes;
