@@ -500,7 +500,8 @@ struct nrd_status *exec_compute(struct nrd_compute *ctx)
     }
     ctx->count++;
     count(&ctx->computes, 1);
-    if (ctx->op->streams != NULL) {
+    // Acquire: an allocation on another thread may be what made them.
+    if (__atomic_load_n(&ctx->op->streams, __ATOMIC_ACQUIRE) != NULL) {
         struct nrd_status *gpu = streams_end(ctx, status == NULL);
         if (status == NULL) {
             status = gpu;

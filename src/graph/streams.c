@@ -259,7 +259,7 @@ struct nrd_status *nrd_stream_wait_tensor(struct nrd_compute *ctx, void *stream,
     if (tensor->memory != NRD_MEMORY_GPU) {
         return NULL;
     }
-    struct operator_streams *s = ctx->op->streams;
+    struct operator_streams *s = __atomic_load_n(&ctx->op->streams, __ATOMIC_ACQUIRE);
     struct gpu_stream *found = find_stream(s, stream);
     if (found == NULL) {
         return status_new(NRD_INVALID_ARG,
@@ -349,7 +349,7 @@ static struct nrd_status *mark_wrapped(struct nrd_tensor *tensor, struct gpu_str
 
 static struct nrd_status *mark_tensor(const struct nrd_operator *op, struct nrd_tensor *tensor)
 {
-    const struct operator_streams *s = op->streams;
+    const struct operator_streams *s = __atomic_load_n(&op->streams, __ATOMIC_ACQUIRE);
     if (tensor->memory != NRD_MEMORY_GPU || tensor->device < 0 || tensor->device >= DEVICES_MAX) {
         return NULL;
     }
@@ -390,7 +390,7 @@ static struct nrd_status *mark_staged(const struct nrd_compute *ctx)
 
 struct nrd_status *streams_end(struct nrd_compute *ctx, bool sends)
 {
-    struct operator_streams *s = ctx->op->streams;
+    struct operator_streams *s = __atomic_load_n(&ctx->op->streams, __ATOMIC_ACQUIRE);
     if (s->captured != NULL) {
         return NULL;
     }
