@@ -40,9 +40,10 @@ SEED = {
     "densenet_model": ("pytorch", "densenet", "model.pt", "pytorch_libtorch", 32, 2),
 }
 # Against the framework alone: kernels are chosen anew in each process, and fp32 networks may use TF32 (11 bits, as fp16). Against
-# PyTorch in fp32: the same, and for the plan, which is built with --fp16, rounding after every layer.
+# PyTorch in fp32: for the plan, which is built with --fp16, rounding after every layer; for ResNet-50 of random weights by ONNX Runtime,
+# which multiplies in TF32 unless told otherwise, as much (the framework alone is 2.3e-2 away on an H100).
 ROWS = (1, 3)
-ALONE, FP32 = 5e-3, {"unet_model": 3e-2, "resnet_model": 5e-3, "densenet_model": 5e-3}
+ALONE, FP32 = 5e-3, {"unet_model": 3e-2, "resnet_model": 3e-2, "densenet_model": 5e-3}
 
 
 class SeedServer(Server):

@@ -37,7 +37,7 @@ def run(args, report, files, framework):
     groups = [[0], [1], list(range(args.gpus))]
     x, out_shape = models.pictures(args.model, args.batch, args.precision), models.out_shape(args.model, args.batch)
     want = files.reference(args.model, x)
-    limit = {"fp32": 1e-3, "fp16": 3e-2}[args.precision]
+    limit = {"fp32": 1e-3, "fp16": 5e-2}[args.precision]  # the frameworks alone, ResNet-50 in half precision: 2.7e-2 to 3.5e-2
     with tempfile.TemporaryDirectory() as repository:
         for gpus in groups:
             models.add_model(repository, files, framework, args.model, args.precision, args.batch,
