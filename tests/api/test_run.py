@@ -87,9 +87,9 @@ def extension(tmp_path_factory):
 
 
 def rows(table):
-    """The operator table as {name: [cells]}."""
+    """The operator table as {name: [cells]}; the table of where models run has two columns and is none of it."""
     cells = [[c.strip() for c in line.strip("|").split("|")] for line in table.splitlines() if line.startswith("|")]
-    return {row[0]: row[1:] for row in cells}
+    return {row[0]: row[1:] for row in cells if len(row) > 2}
 
 
 # ---- running --------------------------------------------------------------------------------------------------------
