@@ -302,8 +302,9 @@ TRITONSERVER_Error *batch_output(struct batch *b, uint32_t index, const char *na
     return NULL;
 }
 
-void batch_scatter(struct batch *b, const char *name, TRITONSERVER_DataType dtype, int64_t *dims,
-                   uint32_t dim_count, bool batching, const void *data, uint64_t byte_size)
+void batch_scatter_by(struct batch *b, const char *name, TRITONSERVER_DataType dtype, int64_t *dims,
+                      uint32_t dim_count, bool batching, const void *data, uint64_t byte_size,
+                      batch_hand_fn hand)
 {
     if (batching && (dim_count == 0 || dims[0] < 0 || (uint64_t)dims[0] != b->rows)) {
         batch_fail_all(b, backend_error_new(TRITONSERVER_ERROR_INTERNAL,
@@ -320,13 +321,9 @@ void batch_scatter(struct batch *b, const char *name, TRITONSERVER_DataType dtyp
             if (batching) {
                 dims[0] = (int64_t)b->items[i].rows;
             }
-            void *out = NULL;
-            TRITONSERVER_Error *error =
-                batch_output(b, i, name, dtype, dims, dim_count, size, &out);
+            TRITONSERVER_Error *error = hand(b, i, name, dtype, dims, dim_count, at, size);
             if (error != NULL) {
                 batch_fail(b, i, error);
-            } else if (size > 0) {
-                memcpy(out, at, size);
             }
         }
         if (batching) {
@@ -336,4 +333,22 @@ void batch_scatter(struct batch *b, const char *name, TRITONSERVER_DataType dtyp
     if (batching) {
         dims[0] = (int64_t)b->rows;
     }
+}
+
+static TRITONSERVER_Error *hand_from_host(struct batch *b, uint32_t index, const char *name,
+                                          TRITONSERVER_DataType dtype, const int64_t *dims,
+                                          uint32_t dim_count, const char *from, uint64_t size)
+{
+    void *out = NULL;
+    BACKEND_TRY(batch_output(b, index, name, dtype, dims, dim_count, size, &out));
+    if (size > 0) {
+        memcpy(out, from, size);
+    }
+    return NULL;
+}
+
+void batch_scatter(struct batch *b, const char *name, TRITONSERVER_DataType dtype, int64_t *dims,
+                   uint32_t dim_count, bool batching, const void *data, uint64_t byte_size)
+{
+    batch_scatter_by(b, name, dtype, dims, dim_count, batching, data, byte_size, hand_from_host);
 }

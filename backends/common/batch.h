@@ -91,5 +91,13 @@ NRD_MUST_USE TRITONSERVER_Error *batch_output(struct batch *b, uint32_t index, c
 // has the batch's shape; its first number is changed meanwhile. Items that fail are answered.
 void batch_scatter(struct batch *b, const char *name, TRITONSERVER_DataType dtype, int64_t *dims,
                    uint32_t dim_count, bool batching, const void *data, uint64_t byte_size);
+// The same for data that lie anywhere: `hand` adds the output to the response of item `index` and has its `size` bytes brought there from
+// `from`, which is only counted on here, never read.
+typedef TRITONSERVER_Error *(*batch_hand_fn)(struct batch *b, uint32_t index, const char *name,
+                                             TRITONSERVER_DataType dtype, const int64_t *dims,
+                                             uint32_t dim_count, const char *from, uint64_t size);
+void batch_scatter_by(struct batch *b, const char *name, TRITONSERVER_DataType dtype, int64_t *dims,
+                      uint32_t dim_count, bool batching, const void *data, uint64_t byte_size,
+                      batch_hand_fn hand);
 
 #endif

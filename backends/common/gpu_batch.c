@@ -127,33 +127,7 @@ static TRITONSERVER_Error *scatter_item(struct batch *b, uint32_t index, const c
 void gpu_scatter(struct batch *b, const char *name, TRITONSERVER_DataType dtype, int64_t *dims,
                  uint32_t dim_count, bool batching, const void *data, uint64_t byte_size)
 {
-    if (batching && (dim_count == 0 || dims[0] < 0 || (uint64_t)dims[0] != b->rows)) {
-        batch_fail_all(b, backend_error_new(TRITONSERVER_ERROR_INTERNAL,
-                                            "output '%s' has %lld rows for a batch of %llu", name,
-                                            dim_count == 0 ? 0LL : (long long)dims[0],
-                                            (unsigned long long)b->rows));
-        return;
-    }
-    uint64_t row_size = b->rows == 0 ? 0 : byte_size / b->rows;
-    const char *at = data;
-    for (uint32_t i = 0; i < b->count; i++) {
-        uint64_t size = batching ? row_size * b->items[i].rows : byte_size;
-        if (b->items[i].response != NULL && batch_wants(b, i, name)) {
-            if (batching) {
-                dims[0] = (int64_t)b->items[i].rows;
-            }
-            TRITONSERVER_Error *error = scatter_item(b, i, name, dtype, dims, dim_count, at, size);
-            if (error != NULL) {
-                batch_fail(b, i, error);
-            }
-        }
-        if (batching) {
-            at += size;
-        }
-    }
-    if (batching) {
-        dims[0] = (int64_t)b->rows;
-    }
+    batch_scatter_by(b, name, dtype, dims, dim_count, batching, data, byte_size, scatter_item);
 }
 
 TRITONSERVER_Error *gpu_bring_home(struct batch *b, const void *data, uint64_t size,
