@@ -87,6 +87,7 @@ struct nrd_status *inherit_pass(void)
             status = status_new(NRD_INTERNAL, "fcntl: %s", strerror(errno));
         }
     }
+    status = status == NULL ? str_status(&list) : status;
     if (status == NULL && setenv(VARIABLE, str_cstr(&list), 1) != 0) {
         status = status_no_memory();
     }
