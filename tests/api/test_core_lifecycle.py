@@ -347,13 +347,13 @@ def test_poll_mode_follows_the_repository(front, repo):
 def test_startup_failures_exit_with_their_text(front, repo, arguments, text):
     add_model(repo, "bad", identity_config("bad").replace('"identity"', '"no_such_backend"'))
     with start(front, repo, *arguments, wait=False) as server:
-        assert server.process.wait(20) == 1
+        assert server.wait_end(20) == 1
         assert text in server.log
 
 
 def test_a_repository_that_is_none(front, tmp_path):
     with start(front, tmp_path / "nonexist", wait=False) as server:
-        assert server.process.wait(20) == 1
+        assert server.wait_end(20) == 1
         assert f"error: creating server: Internal - failed to stat file {tmp_path}/nonexist" in server.log
 
 

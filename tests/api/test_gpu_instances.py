@@ -168,7 +168,7 @@ def test_refusals_without_a_gpu_are_the_peers(tmp_path, groups):
     add(tmp_path, "m", groups)
     ours = refusal(tmp_path, 0)
     peer = Server("peer", tmp_path, f"--backend-directory={PLAIN_PREFIX / 'tests/backends'}", wait=False)
-    assert peer.process.wait(60) == 1
+    assert peer.wait_end() == 1
     log = peer.log
     peer.stop()
     assert ours.partition(": ")[2] in log, log

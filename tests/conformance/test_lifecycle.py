@@ -269,7 +269,7 @@ def test_named_models_at_the_start(twins, models, more):
             t.observe("start", "good", "bad", "syntax")
         return
     with twins(make, EXPLICIT, *arguments, wait=False) as t:
-        ends = {which: server.process.wait(30) for which, server in t.servers.items()}
+        ends = {which: server.wait_end(30) for which, server in t.servers.items()}
         errors = {which: [line for line in server.log.splitlines() if line.startswith(("error: ", "Error: ")) and "NVML" not in line]
                   for which, server in t.servers.items()}
         t.servers = {}

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the tests do when the peer crashes, on a program that crashes as often as it is told."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+import servers
+
+TESTS = pathlib.Path(servers.__file__).parent
+PROGRAM = r'''
+import os, pathlib, signal, socket, sys, time
+starts = pathlib.Path(sys.argv[1])
+starts.write_text(starts.read_text() + "x" if starts.exists() else "x")
+print("start", len(starts.read_text()), flush=True)
+if len(starts.read_text()) <= int(sys.argv[2]):
+    os.kill(os.getpid(), signal.SIGSEGV)
+if sys.argv[3] == "refuses":
+    sys.exit(1)
+port = next(int(a.split("=")[1]) for a in sys.argv if a.startswith("--metrics-port="))
+with socket.create_server(("127.0.0.1", port)) as s:
+    s.accept()
+    if sys.argv[3] == "crashes":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    time.sleep(60)
+'''
+
+
+@pytest.fixture
+def start(tmp_path, monkeypatch):
+    monkeypatch.setattr(servers, "peer_crashes", [])
+    script = tmp_path / "program.py"
+    script.write_text(PROGRAM)
+    running = []
+
+    def run(name, crashes, then="serves", **more):
+        program = [sys.executable, script, tmp_path / "starts", str(crashes), then]
+        running.append(servers.Server(name, tmp_path, program=program, **more))
+        return running[-1]
+    yield run
+    for server in running:
+        server.stop()
+
+
+def test_a_peer_that_crashes_at_its_start_is_started_again(start):
+    peer = start("peer", 2)
+    assert peer.alive() and peer.log == "start 3\n"
+    assert len(servers.peer_crashes) == 2 and all("ended with -11 at its start" in line for line in servers.peer_crashes)
+
+
+def test_a_peer_that_always_crashes_is_given_up(start):
+    with pytest.raises(AssertionError, match="peer exited with -11"):
+        start("peer", 9)
+
+
+def test_the_status_of_a_peer_that_refuses_is_its_own(start):
+    assert start("peer", 1, "refuses", wait=False).wait_end() == 1
+    assert start("peer", 0, "refuses", wait=False).wait_end() == 1
+    assert len(servers.peer_crashes) == 1
+
+
+def test_nereid_gets_no_second_try(start):
+    with pytest.raises(AssertionError, match="nereid exited with -11"):
+        start("nereid", 1)
+    assert start("nereid", 9, wait=False).wait_end() == -11
+    assert servers.peer_crashes == []
+
+
+@pytest.mark.parametrize("name, passes", [("peer", True), ("nereid", False)])
+def test_a_test_whose_peer_crashes_runs_once_more(tmp_path, name, passes):
+    (tmp_path / "program.py").write_text(PROGRAM)
+    (tmp_path / "test_it.py").write_text(f'''
+import pathlib, sys
+from servers import Server
+
+def test_it(tmp_path):
+    again = pathlib.Path({str(tmp_path)!r}) / "again"
+    then = "serves" if again.exists() else "crashes"
+    again.touch()
+    with Server({name!r}, tmp_path, program=[sys.executable, {str(tmp_path / "program.py")!r}, tmp_path / "starts", "0", then]) as s:
+        try:
+            s.process.wait(0.5 if then == "serves" else 20)
+        except Exception:
+            pass
+        assert s.alive()
+''')
+    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "conftest", "-p", "no:cacheprovider", "test_it.py"], cwd=tmp_path,
+                          env={**os.environ, "PYTHONPATH": str(TESTS)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    assert (done.returncode == 0) == passes, done.stdout
+    assert ("peer crashed: run once more: test_it.py::test_it" in done.stdout) == passes, done.stdout
