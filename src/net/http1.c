@@ -658,6 +658,11 @@ static void advance(struct http1_conn *conn)
     while (!stream_is_closing(&conn->stream) && step(conn)) {
     }
     conn->advancing = false;
+    if (conn->half_closed && conn->state != CONN_HANDLING && conn->state != CONN_LAST) {
+        conn->state = CONN_LAST; // what is left of a request will never be whole
+        stream_finish(&conn->stream);
+        return;
+    }
     stream_resume(&conn->stream);
 }
 
@@ -743,12 +748,24 @@ static void conn_received(struct stream *stream, size_t size)
     advance(conn);
 }
 
+// Tells the handler, once, that its client has gone.
+static void cancel_request(struct http1_conn *conn)
+{
+    void (*cancelled)(struct http1_request * request) = conn->request.cancelled;
+    if (conn->owed && cancelled != NULL) {
+        conn->request.cancelled = NULL;
+        cancelled(&conn->request);
+    }
+}
+
+// A client that has closed looks like one that has only ended its half and still reads: what can be cancelled is, and
+// whatever comes of the requests that are here is sent.
 static void conn_peer_closed(struct stream *stream)
 {
     struct http1_conn *conn = conn_of_stream(stream);
-    if (conn->replied) {
-        conn->last = true;
-        stream_finish(stream);
+    conn->half_closed = true;
+    if (conn->state == CONN_HANDLING) {
+        cancel_request(conn);
     } else {
         stream_close(stream, STREAM_END_PEER);
     }
@@ -772,10 +789,10 @@ static void conn_closed(struct stream *stream, enum stream_end end)
     conn->gone = true;
     list_remove(&conn->node);
     listener_connection_ended(conn->server->listener, conn->loop_index);
-    if (!conn->owed) {
+    if (conn->owed) {
+        cancel_request(conn);
+    } else {
         free_conn(conn);
-    } else if (conn->request.cancelled != NULL) {
-        conn->request.cancelled(&conn->request);
     }
 }
 

@@ -22,6 +22,7 @@ struct http1_conn {
     bool owed;                 // the handler owes a reply
     bool replied;              // the reply is queued, not all sent
     bool gone;                 // the stream has ended
+    bool half_closed;          // the client sends no more
     bool last;                 // close after this reply
     bool parted;               // the reply is in parts
     struct http1_block *block; // heads, and bodies that fit

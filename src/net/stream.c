@@ -241,6 +241,12 @@ static void fd_writable(struct loop_watch *watch)
 static void fd_hung_up(struct loop_watch *watch)
 {
     struct stream *stream = CONTAINER_OF(watch, struct stream, hangup);
+    char next;
+    if (stream->user->peer_closed != NULL && recv(stream->fd, &next, 1, MSG_PEEK) > 0) {
+        // An end in good order, behind bytes that are still to be read: it is met again once reading goes on.
+        loop_watch_stop(watch);
+        return;
+    }
     stream_close(stream, STREAM_END_PEER);
 }
 

@@ -452,6 +452,39 @@ static void a_client_that_vanishes_cancels_its_request(void **state)
     usleep(200000); // the reply to nobody is made and dropped
 }
 
+// What a client has asked before it ended its half is answered, as Triton does; what can be cancelled hears of it.
+static void a_half_closed_client_gets_its_answers(void **state)
+{
+    (void)state;
+    static const char request[] = "GET /late HTTP/1.1\r\n\r\n";
+    static const char late[] =
+        "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Type: text/plain\r\n\r\nlate";
+    int before = atomic_load(&cancelled);
+    int fd = dial();
+    put(fd, request, sizeof(request) - 1);
+    put(fd, GET_A POST_B "GET /unfini", strlen(GET_A POST_B) + 11);
+    assert_int_equal(shutdown(fd, SHUT_WR), 0);
+    expect_exactly(fd, late);
+    expect_exactly(fd, REPLY_A);
+    expect_exactly(fd, REPLY_B);
+    expect_end(fd);
+    assert_int_equal(atomic_load(&cancelled), before + 1);
+
+    // More behind it than a block holds: reading has paused when the end comes.
+    enum { MANY = 1000 };
+    fd = dial();
+    put(fd, request, sizeof(request) - 1);
+    for (int i = 0; i < MANY; i++) {
+        put(fd, GET_A, strlen(GET_A));
+    }
+    assert_int_equal(shutdown(fd, SHUT_WR), 0);
+    expect_exactly(fd, late);
+    for (int i = 0; i < MANY; i++) {
+        expect_exactly(fd, REPLY_A);
+    }
+    expect_end(fd);
+}
+
 static void a_reply_is_not_lost_to_a_slow_reader(void **state)
 {
     (void)state;
@@ -577,6 +610,7 @@ int main(void)
         cmocka_unit_test(old_and_closing_clients_are_closed),
         cmocka_unit_test(a_trickled_head_and_body_time_out),
         cmocka_unit_test(a_client_that_vanishes_cancels_its_request),
+        cmocka_unit_test(a_half_closed_client_gets_its_answers),
         cmocka_unit_test(a_reply_is_not_lost_to_a_slow_reader),
         cmocka_unit_test(steady_state_allocates_nothing),
         cmocka_unit_test(an_allocation_that_fails_costs_at_most_its_connection),
