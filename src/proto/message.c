@@ -219,8 +219,22 @@ void *proto_grow(void *items, size_t *count, size_t element_size)
     return place;
 }
 
+// protobuf-c frees each element of a list, also the string that stands for "none" elsewhere: a new one is a string of its own.
+static void *grow_strings(void *items, size_t *count)
+{
+    char *empty = mem_strndup("", 0);
+    char **place = empty == NULL ? NULL : proto_grow(items, count, sizeof(*place));
+    if (place == NULL) {
+        mem_free(empty);
+        return NULL;
+    }
+    *place = empty;
+    return place;
+}
+
 void *proto_open(ProtobufCMessage *message, const ProtobufCFieldDescriptor *field)
 {
+    bool repeated = field->label == PROTOBUF_C_LABEL_REPEATED;
     ProtobufCMessage *child = NULL;
     if (field->type == PROTOBUF_C_TYPE_MESSAGE) {
         child = proto_create(field->descriptor);
@@ -229,16 +243,15 @@ void *proto_open(ProtobufCMessage *message, const ProtobufCFieldDescriptor *fiel
         }
     }
     void *place;
-    if (field->label == PROTOBUF_C_LABEL_REPEATED) {
+    if (repeated && field->type == PROTOBUF_C_TYPE_STRING) {
+        return grow_strings(proto_member(message, field), proto_count(message, field));
+    }
+    if (repeated) {
         place = proto_grow(proto_member(message, field), proto_count(message, field),
                            proto_element_size(field->type));
         if (place == NULL) {
             proto_destroy(child);
             return NULL;
-        }
-        if (field->type == PROTOBUF_C_TYPE_STRING) {
-            const char *empty = protobuf_c_empty_string;
-            memcpy(place, &empty, sizeof(empty));
         }
     } else {
         place = proto_member(message, field);

@@ -116,6 +116,8 @@ static void text_errors_name_place_and_reason(void **state)
         {"[a.b/c.d]: 1", "1:10: Extension \"a.b/c.d\" is not defined or is not an extension of "
                          "\"inference.ModelConfig\"."},
         {"name: '\\x00'", "1:13: String for field \"name\" has a NUL character."},
+        {"batch_output { source_input: '\\0' }",
+         "1:35: String for field \"source_input\" has a NUL character."},
         {"max_batch_size: 10a", "1:19: Need space between number and identifier."},
         {"\xEF\xBB\xBFname: 'a'", "1:1: Interpreting non ascii codepoint 239."},
     };
@@ -148,7 +150,7 @@ static void text_reading_survives_any_failed_allocation(void **state)
     (void)state;
     static const char text[] = "name: 'a' input { dims: [1, 2] } parameters { key: 'a' } "
                                "parameters { key: 'a' } version_policy { latest { } } metric_tags "
-                               "{ key: 'a' value: 'b' }";
+                               "{ key: 'a' value: 'b' } batch_output { source_input: ['a', 'b'] }";
     TORTURE(n)
     {
         Inference__ModelConfig *config;
