@@ -470,7 +470,7 @@ gpu_python = $(firstword $(wildcard $(venv_python)) $(PYTHON))
 check-gpu: gpu-programs all
 	@$(gpu_python) tests/gpu/run.py --prefix $(B) $(ONLY)
 check-gpu-memcheck: gpu-programs all
-	@$(gpu_python) tests/gpu/run.py --prefix $(B) --memcheck $(ONLY)
+	@$(gpu_python) tests/gpu/run.py --prefix $(B) --memcheck $(if $(LIMIT),--limit $(LIMIT)) $(ONLY)
 # What the two need, in DEST, to be carried to a machine with a GPU: there, python3 tests/gpu/run.py --prefix DEST
 gpu-bundle: gpu-programs all
 	@$(PYTHON) tests/gpu/bundle.py $(B) $(DEST)

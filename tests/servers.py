@@ -57,6 +57,8 @@ class Server:
     """One running server. `arguments` are added to the command line; `log` holds what it has printed. With `own_backends` it
     is told no folder of backends and has to find its own."""
 
+    session = False  # whether its process leads a session of its own, to be killed with its children
+
     def __init__(self, name, repositories, *arguments, wait=True, env=None, program=None, timeout=60,
                  own_backends=False):
         self.name = name
@@ -81,7 +83,7 @@ class Server:
     def start(self):
         self.starts += 1
         self.process = subprocess.Popen(self.command, stdout=self.log_file, stderr=subprocess.STDOUT,
-                                        stdin=subprocess.DEVNULL, env=self.env)
+                                        stdin=subprocess.DEVNULL, env=self.env, start_new_session=self.session)
 
     def crashed(self):
         """Whether it is a peer that ended by a signal of its own making (tests send others)."""

@@ -2,20 +2,31 @@
 """The runner of make check-gpu itself: what it says and how it ends, without a GPU and on pretended ones."""
 
 import os
+import pathlib
 import re
 import subprocess
 import sys
+import time
 
 import pytest
 
 from servers import PREFIX, ROOT, SANITIZED
 
 FAKE = PREFIX / "tests/fake"
-# Stands for NVIDIA's: runs the program as a child of its own and then tells how many errors there were.
+# Stands for NVIDIA's: runs the program as a child of its own and then tells how many errors there were. Each option has a value.
 CHECKER = """#!/bin/bash
-while [[ $1 == --* ]]; do case $1 in --tool|--leak-check|--report-api-errors|--error-exitcode) shift 2 ;; *) shift ;; esac; done
-"$@"
+echo "========= COMPUTE-SANITIZER"
+while [[ $1 == --* ]]; do shift 2; done
+case $MODE in
+  unsupported) LD_LIBRARY_PATH= "$@"; echo "========= Error: Device not supported. See the list of devices."; exit 0 ;;
+  blind) LD_LIBRARY_PATH= "$@" ;;
+  late) sleep 1000 ;;
+  killed) kill -9 $$ ;;
+  *) "$@" ;;
+esac
+code=$?
 echo "========= ERROR SUMMARY: $ERRORS errors"
+[ "$ERRORS" = 0 ] && exit $code || exit 9
 """
 
 
@@ -55,18 +66,49 @@ def test_on_gpus_what_ran_is_counted_and_too_few_are_a_failure(pretended):
     assert run("no_test_has_this_name", gpus=2)[0] == 1, "nothing ran"
 
 
+@pytest.fixture
+def checker(pretended, tmp_path):
+    """A CUDA toolkit with the stand-in; an environment that finds it."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/compute-sanitizer").write_text(CHECKER)
+    (tmp_path / "bin/compute-sanitizer").chmod(0o755)
+    return {"CUDA_HOME": str(tmp_path), "ERRORS": "0"}
+
+
 @pytest.mark.skipif(bool(SANITIZED), reason="the stand-in adds nothing to a sanitizer")
 @pytest.mark.parametrize("errors, code", [(0, 0), (3, 1)])
-def test_memory_checkers_errors_in_the_server_fail_its_test(pretended, tmp_path, errors, code):
-    (tmp_path / "compute-sanitizer").write_text(CHECKER)
-    (tmp_path / "compute-sanitizer").chmod(0o755)
-    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "ERRORS": str(errors)}
-    got, text = run("--memcheck", "Machine.every", gpus=1, env=env)
+def test_memory_checkers_errors_in_the_server_fail_its_test(checker, errors, code):
+    got, text = run("--memcheck", "Machine.every", gpus=1, env={**checker, "ERRORS": str(errors)})
     assert got == code, text
     assert ("ERROR SUMMARY: 3 errors" in text) == (errors > 0)
 
 
+@pytest.mark.skipif(bool(SANITIZED), reason="the stand-in adds nothing to a sanitizer")
+@pytest.mark.parametrize("mode, says", [
+    ("unsupported", "compute-sanitizer does not work on this machine: ========= Error: Device not supported"),
+    ("blind", "the program saw no GPU there"), ("killed", "compute-sanitizer did not come to its end")])
+def test_program_that_the_memory_checker_did_not_check_is_no_pass(checker, tmp_path, mode, says):
+    program = tmp_path / "tests/gpu/check_gpu"
+    program.parent.mkdir(parents=True)
+    program.write_text('#!/bin/bash\n[ -n "$LD_LIBRARY_PATH" ] || echo "**** NO GPU"\necho "[ RUN      ] it"\necho "[       OK ] it"\n')
+    program.chmod(0o755)
+    code, text = run("--memcheck", "--prefix", tmp_path, "check_gpu", gpus=1, env={**checker, "MODE": "none"})
+    assert code == 0 and "[       OK ] check_gpu.it" in text, text
+    code, text = run("--memcheck", "--prefix", tmp_path, "check_gpu", gpus=1, env={**checker, "MODE": mode})
+    assert code == 1 and says in text, text
+
+
+@pytest.mark.skipif(bool(SANITIZED), reason="the stand-in adds nothing to a sanitizer")
+def test_run_that_hangs_under_the_memory_checker_ends_with_the_time_and_names_what_did_not_begin(checker):
+    begin = time.monotonic()
+    code, text = run("--memcheck", "--limit", "5", "Machine", gpus=1, env={**checker, "MODE": "late"})
+    assert code == 1 and time.monotonic() - begin < 60, text
+    assert "did not come up" in text and "**** SKIPPED 2: the time of --limit was over" in text, text
+
+
 def test_memory_checker_that_is_missing_is_no_pass(pretended, tmp_path):
+    if pathlib.Path("/usr/local/cuda").exists():
+        pytest.skip("a CUDA toolkit is here")
     code, text = run("--memcheck", gpus=1, env={"PATH": str(tmp_path)})
     assert code == 77 and "**** NOTHING WAS CHECKED: no compute-sanitizer here" in text
 

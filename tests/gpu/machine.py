@@ -8,12 +8,11 @@ import json
 import os
 import pathlib
 import re
-import shutil
-import signal
 import sys
 
 import numpy as np
 
+import memcheck
 from driver import DRIVER
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
@@ -21,8 +20,7 @@ import servers  # noqa: E402
 from servers import PREFIX  # noqa: E402
 
 BACKENDS = PREFIX / "lib/nereid/backends"
-MEMCHECK = os.environ.get("NEREID_MEMCHECK", "") != ""
-SLOWDOWN = 20 if MEMCHECK else 1
+MEMCHECK = memcheck.on()
 
 
 class DeviceMemory:
@@ -63,31 +61,33 @@ class DeviceMemory:
 class GpuServer(servers.Server):
     """A server of this prefix, under compute-sanitizer if NEREID_MEMCHECK is set: then what it finds fails the test that stops it."""
 
+    session = MEMCHECK
+
     def __init__(self, repository, *arguments, **more):
         program = [PREFIX / "bin/tritonserver"]
-        if MEMCHECK:
-            program = [shutil.which("compute-sanitizer"), "--tool", "memcheck", "--report-api-errors", "no",
-                       "--error-exitcode", "9", *program]
-        super().__init__("nereid", repository, "--metrics-interval-ms=10", "--allow-client-shm=true", *arguments, program=program,
-                         timeout=60 * SLOWDOWN, **more)
+        super().__init__("nereid", repository, "--metrics-interval-ms=10", "--allow-client-shm=true", *arguments,
+                         program=memcheck.command(program) if MEMCHECK else program, timeout=memcheck.patience(60), **more)
+
+    def wait_ready(self, timeout=60):
+        try:
+            super().wait_ready(timeout)
+        except AssertionError:
+            memcheck.kill(self.process)
+            raise
 
     def stop(self):
         found = None
-        if MEMCHECK and self.process.poll() is None:
-            children = pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-            for child in children:
-                os.kill(int(child), signal.SIGTERM)
-            self.process.wait(60 * SLOWDOWN)
-            counted = re.search(r"ERROR SUMMARY: (\d+) error", self.log)
-            if not counted or counted.group(1) != "0":
-                found = f"compute-sanitizer:\n{self.log[-6000:]}"
+        if MEMCHECK and not self.log_file.closed:
+            if self.process.poll() is None:
+                memcheck.end(self.process, PREFIX / "bin/tritonserver", memcheck.patience(30))
+            found = memcheck.found(self.log)
         super().stop()
         if found:
             raise AssertionError(found)
 
     def post(self, path, document=None):
         """(status, body)."""
-        reply = self.request("POST", path, json.dumps(document or {}).encode(), timeout=120 * SLOWDOWN)
+        reply = self.request("POST", path, json.dumps(document or {}).encode(), timeout=memcheck.patience(120))
         return reply[0], reply[3].decode()
 
     def get(self, path):
@@ -99,7 +99,7 @@ class GpuServer(servers.Server):
                                        "parameters": {"binary_data_size": x.nbytes}}],
                            "outputs": [{"name": output, "parameters": {"binary_data": True}}]}).encode()
         status, _, headers, body = self.request("POST", f"/v2/models/{model}/infer", head + x.tobytes(),
-                                                {"Inference-Header-Content-Length": str(len(head))}, timeout=timeout * SLOWDOWN)
+                                                {"Inference-Header-Content-Length": str(len(head))}, timeout=memcheck.patience(timeout))
         if status != 200:
             raise AssertionError(f"{model}: {status} {body.decode()}\n{self.log[-3000:]}")
         length = int(next(value for key, value in headers if key.lower() == "inference-header-content-length"))

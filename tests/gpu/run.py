@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Everything that needs a real GPU, in one run, with one count: make check-gpu.
 
-    python3 tests/gpu/run.py [--prefix build] [--memcheck] [--require N] [ONLY ...]
+    python3 tests/gpu/run.py [--prefix build] [--memcheck] [--limit SECONDS] [--require N] [ONLY ...]
 
 The programs of tests/gpu (driver, memory, kernels, graphs), then a server on the GPUs of this machine with every framework
 that is there. Needs Python 3.9 and numpy, no pytest, nothing built here: the prefix may have been carried from elsewhere
 (make gpu-bundle). Every test that could not run is named with its reason, at the end and loudly. ONLY keeps tests whose
-name has one of these parts. --memcheck runs all of it under compute-sanitizer.
+name has one of these parts. --memcheck runs all of it under compute-sanitizer, of which no more than three fit into ten minutes:
+run parts of it (ONLY) side by side, each with --limit, after which no test begins and those that did not are named.
 Exit status: 0 all that ran passed; 1 something failed, or fewer than N GPUs were there; 77 there is no GPU: nothing was checked.
 """
 
@@ -21,9 +22,12 @@ import sys
 import time
 import unittest
 
+import memcheck
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 NOTHING_CHECKED = 77
 STARS = "*" * 100
+OVER = "the time of --limit was over"
 
 
 class Tally:
@@ -46,7 +50,7 @@ class Tally:
 
 # ---- programs ----
 
-def run_program(path, tally, memcheck, environment):
+def run_program(path, tally, checked, environment, gpus):
     """One program that prints as cmocka does. A test that it skips has its reason in the lines before."""
     group = path.name
     if tally.only and not any(part.startswith(group) for part in tally.only):
@@ -54,16 +58,19 @@ def run_program(path, tally, memcheck, environment):
     if not path.exists():
         tally.note(group, "skipped", f"not in this prefix: {path}")
         return
-    command = [str(path)]
-    if memcheck:
-        command = ["compute-sanitizer", "--tool", "memcheck", "--leak-check", "full", "--report-api-errors", "no",
-                   "--error-exitcode", "9", *command]
+    if memcheck.time_is_over():
+        tally.note(group, "skipped", OVER)
+        return
+    command = memcheck.command([str(path)], "--leak-check", "full") if checked else [str(path)]
+    # A session of its own, so that all of it can be ended: compute-sanitizer's program would go on, and hold the pipe.
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                               env={**os.environ, **environment}, start_new_session=True)
     try:
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-                              timeout=1800 if memcheck else 300, env={**os.environ, **environment})
-        output, code = done.stdout.decode("utf-8", "replace"), done.returncode
-    except subprocess.TimeoutExpired as late:
-        output, code = (late.stdout or b"").decode("utf-8", "replace"), "none: it ran too long"
+        output, code = process.communicate(timeout=memcheck.patience(90 if checked else 300))[0], process.returncode
+    except subprocess.TimeoutExpired:
+        memcheck.kill(process)
+        output, code = process.communicate()[0], "none: it ran too long"
+    output = output.decode("utf-8", "replace")
     why, reason, failures = "", "no GPU", 0
     for line in output.splitlines():
         found = re.match(r"\[ +(OK|FAILED|SKIPPED|RUN|ERROR) +\] (.*)", line)
@@ -80,8 +87,13 @@ def run_program(path, tally, memcheck, environment):
             result = {"OK": "ok", "FAILED": "failed", "SKIPPED": "skipped"}[found.group(1)]
             failures += result == "failed"
             tally.note(f"{group}.{found.group(2)}", result, {"ok": "", "failed": why, "skipped": reason}[result])
+    found = memcheck.found(output) if checked else None
     if code != 0 and not failures:
-        tally.note(group, "failed", f"exit status {code}\n{output[-3000:] if memcheck else ''}")
+        tally.note(group, "failed", f"{found or ''}\nexit status {code}")
+    elif found:
+        tally.note(f"{group}.under_compute_sanitizer", "failed", found)
+    elif checked and gpus and "NO GPU" in output:
+        tally.note(f"{group}.under_compute_sanitizer", "failed", "the program saw no GPU there")
 
 
 def compare_header(tally):
@@ -105,9 +117,18 @@ def compare_header(tally):
 class Result(unittest.TestResult):
     """Hands what unittest finds to the tally; a class that is skipped whole counts with each of its tests."""
 
-    def __init__(self, tally):
+    def __init__(self, tally, cases):
         super().__init__()
-        self.tally = tally
+        self.tally, self.cases, self.begun = tally, cases, set()
+
+    def startTest(self, test):
+        self.begun.add(test)
+        super().startTest(test)
+
+    def stopTest(self, test):
+        super().stopTest(test)
+        if memcheck.time_is_over():
+            self.stop()
 
     @staticmethod
     def name(test):
@@ -128,6 +149,7 @@ class Result(unittest.TestResult):
             return
         for case in self.cases:
             if type(case).__qualname__ == whole.group(1).split(".")[-1]:
+                self.begun.add(case)
                 self.tally.note(self.name(case), "skipped", reason)
 
 
@@ -146,9 +168,12 @@ def run_served(tally):
         tally.note("served", "skipped", f"the served tests need {error.name}: {error}")
         return
     cases = [case for case in cases_of(unittest.defaultTestLoader.loadTestsFromModule(served)) if tally.wants(Result.name(case))]
-    result = Result(tally)
-    result.cases = cases
-    unittest.TestSuite(cases).run(result)
+    result = Result(tally, cases)
+    if not memcheck.time_is_over():
+        unittest.TestSuite(cases).run(result)
+    for case in cases:
+        if case not in result.begun:
+            tally.note(Result.name(case), "skipped", OVER)
 
 
 # ---- the whole ----
@@ -178,6 +203,7 @@ def main():
     parser.add_argument("only", nargs="*")
     parser.add_argument("--prefix", default=os.environ.get("NEREID_PREFIX", str(ROOT / "build")))
     parser.add_argument("--memcheck", action="store_true")
+    parser.add_argument("--limit", type=float, metavar="SECONDS", help="begin no test after so many; one under way may take a minute more")
     parser.add_argument("--require", type=int, default=0, metavar="N", help="fail where there are fewer than N GPUs")
     args = parser.parse_args()
     prefix = pathlib.Path(args.prefix).resolve()
@@ -189,19 +215,20 @@ def main():
     tally = Tally(args.only)
     environment = {}
     if args.memcheck:
-        if shutil.which("compute-sanitizer") is None:
-            print(f"{STARS}\n**** NOTHING WAS CHECKED: no compute-sanitizer here\n{STARS}")
+        if memcheck.find() is None:
+            print(f"{STARS}\n**** NOTHING WAS CHECKED: no compute-sanitizer here, on the PATH or in a CUDA toolkit\n{STARS}")
             return NOTHING_CHECKED
-        os.environ["NEREID_MEMCHECK"] = "1"
+        memcheck.turn_on()
         # One test faults on purpose; a tenth of the cases shows as much of a kernel's addresses.
         environment = {"NEREID_NO_FAULT": "1", "NEREID_KERNEL_CASES": "56"}
-    sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+    if args.limit:
+        memcheck.set_limit(args.limit)
     import driver as driver_module
 
     driver = driver_module.DRIVER
     compare_header(tally)
     for program in ("check_gpu", "check_graph"):
-        run_program(prefix / "tests/gpu" / program, tally, args.memcheck, environment)
+        run_program(prefix / "tests/gpu" / program, tally, args.memcheck, environment, driver.count)
     run_served(tally)
     report(tally, driver, time.monotonic() - begin)
     if driver.count == 0:

@@ -15,6 +15,7 @@ import unittest
 
 import numpy as np
 
+import memcheck
 import network
 from driver import DRIVER
 from machine import BACKENDS, MEMCHECK, PREFIX, DeviceMemory, GpuServer
@@ -165,7 +166,7 @@ class Framework:
     def test_gpu_that_is_not_there_is_refused(self):
         self.add("nowhere", "{ kind: KIND_GPU gpus: [ 99 ] }")
         server = self.serve(wait=False)
-        self.assertEqual(server.process.wait(120), 1)
+        self.assertEqual(server.process.wait(memcheck.patience(120)), 1)
         self.assertIn("instance group nowhere_0 of model nowhere specifies invalid or unsupported gpu id 99", server.log)
 
     def test_memory_is_flat_over_loads(self):
