@@ -17,6 +17,7 @@ conftest.py prints. Nereid gets no second try.
 import http.client
 import os
 import pathlib
+import random
 import re
 import signal
 import socket
@@ -42,14 +43,40 @@ PROGRAMS = {
 }
 
 
+def port_range():
+    """(first, behind the last) of the ports that the kernel gives to no outgoing connection."""
+    try:
+        low, high = map(int, pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    except OSError:
+        low, high = 32768, 60999
+    if low - 10000 >= 65536 - high:
+        return 10000, low
+    return (high + 1, 65536) if 65536 - high > 4096 else (10000, 65536)
+
+
+def numbers(first, end):
+    """All ports of the range, again and again, from somewhere: another run of the tests begins elsewhere."""
+    at = random.SystemRandom().randrange(end - first)
+    while True:
+        yield first + at
+        at = (at + 1) % (end - first)
+
+
+PORTS = numbers(*port_range())
+
+
 def free_ports(count):
-    """Ports that were free a moment ago."""
-    sockets = [socket.socket() for _ in range(count)]
-    for s in sockets:
-        s.bind(("127.0.0.1", 0))
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
+    """Ports to listen on, none given twice. The kernel's choice (a bind to port 0) would not do: it takes such a port for the
+    next outgoing connection as well, a client's, before the server that it is meant for has come to its bind."""
+    ports = []
+    while len(ports) < count:
+        port = next(PORTS)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("", port))
+            except OSError:
+                continue
+        ports.append(port)
     return ports
 
 

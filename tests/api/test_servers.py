@@ -3,6 +3,7 @@
 
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 
@@ -27,6 +28,22 @@ with socket.create_server(("127.0.0.1", port)) as s:
         os.kill(os.getpid(), signal.SIGSEGV)
     time.sleep(60)
 '''
+
+
+def test_ports_are_taken_by_no_connection_and_given_once():
+    low, high = map(int, pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    ports = servers.free_ports(50)
+    assert len(set(ports)) == 50
+    if servers.port_range() != (10000, 65536):
+        assert not any(low <= port <= high for port in ports)
+
+
+def test_a_port_in_use_is_passed_over(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        other = servers.free_ports(1)[0]
+        monkeypatch.setattr(servers, "PORTS", iter([port, other]))
+        assert servers.free_ports(1) == [other]
 
 
 @pytest.fixture
