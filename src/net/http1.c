@@ -174,11 +174,24 @@ static void write_head(struct http1_conn *conn, int status, struct slice headers
 
 static void advance(struct http1_conn *conn);
 
+// Looks for quiet from here on, so that memory which comes back to the pool does not stay there.
+static void note_activity(struct http1_conn *conn)
+{
+    struct conn_list *list = &conn->server->lists[conn->loop_index];
+    list->served++;
+    if (!list->quiet_set) {
+        list->quiet_set = true;
+        atomic_fetch_add_explicit(&list->server->lists_awake, 1, memory_order_relaxed);
+        loop_timer_start(&list->quiet, HTTP1_QUIET_MS);
+    }
+}
+
 static void free_conn(struct http1_conn *conn)
 {
     struct http1_server *server = conn->server;
     http1_block_release(conn->block);
     http1_block_release(conn->body);
+    note_activity(conn); // a body that was broken off, or the blocks of many that were idle
     str_fini(&conn->head);
     str_fini(&conn->text);
     object_pool_put(server->conns, conn);
@@ -195,17 +208,6 @@ static void trim_text(struct str *text)
     }
 }
 
-static void note_served(struct http1_conn *conn)
-{
-    struct conn_list *list = &conn->server->lists[conn->loop_index];
-    list->served++;
-    if (!list->quiet_set) {
-        list->quiet_set = true;
-        atomic_fetch_add_explicit(&list->server->lists_awake, 1, memory_order_relaxed);
-        loop_timer_start(&list->quiet, HTTP1_QUIET_MS);
-    }
-}
-
 // The request and its reply are over.
 static void reply_done(struct stream_chunk *chunk)
 {
@@ -214,7 +216,7 @@ static void reply_done(struct stream_chunk *chunk)
     http1_block_release(conn->body);
     conn->body = NULL;
     trim_text(&conn->text);
-    note_served(conn);
+    note_activity(conn);
     if (conn->last || stream_is_closing(&conn->stream)) {
         conn->state = CONN_LAST;
         return;

@@ -46,9 +46,9 @@ struct http1_conn {
 struct conn_list {
     struct list_node head;
     struct loop_task close_task;
-    struct loop_timer quiet; // runs while requests come, and once after
+    struct loop_timer quiet; // runs while requests come or connections go, and once after
     bool quiet_set;
-    unsigned served; // requests since it was set
+    unsigned served; // requests and ends of connections since it was set
     struct http1_server *server;
 };
 

@@ -513,6 +513,35 @@ static void a_reply_is_not_lost_to_a_slow_reader(void **state)
     close(fd);
 }
 
+// On a server of its own, which has never looked for quiet.
+static void broken_off_bodies_do_not_stay_in_the_pool(void **state)
+{
+    enum { CLIENTS = 3, BODY = 3900000 };
+    static const char head[] =
+        "POST /b HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 3900000\r\n\r\n";
+    struct fixture others = f;
+    set_up(state);
+    int fds[CLIENTS];
+    for (int i = 0; i < CLIENTS; i++) {
+        fds[i] = dial();
+        put(fds[i], head, sizeof(head) - 1);
+        expect_exactly(fds[i], "HTTP/1.1 100 Continue\r\n\r\n"); // the body has its block
+    }
+    for (int i = 0; i < CLIENTS; i++) {
+        close(fds[i]);
+    }
+    for (int i = 0; i < 5000 && buffer_pool_idle_bytes(f.pool) < CLIENTS * BODY; i++) {
+        usleep(1000);
+    }
+    assert_true(buffer_pool_idle_bytes(f.pool) >= CLIENTS * BODY);
+    for (int i = 0; i < 10000 && buffer_pool_idle_bytes(f.pool) > 4 << 20; i++) {
+        usleep(1000);
+    }
+    assert_true(buffer_pool_idle_bytes(f.pool) <= 4 << 20);
+    tear_down(state);
+    f = others;
+}
+
 static void steady_state_allocates_nothing(void **state)
 {
     (void)state;
@@ -612,6 +641,7 @@ int main(void)
         cmocka_unit_test(a_client_that_vanishes_cancels_its_request),
         cmocka_unit_test(a_half_closed_client_gets_its_answers),
         cmocka_unit_test(a_reply_is_not_lost_to_a_slow_reader),
+        cmocka_unit_test(broken_off_bodies_do_not_stay_in_the_pool),
         cmocka_unit_test(steady_state_allocates_nothing),
         cmocka_unit_test(an_allocation_that_fails_costs_at_most_its_connection),
         cmocka_unit_test(an_address_in_use_is_named),
