@@ -761,12 +761,11 @@ static struct http2_connection *create(struct http2_home *home, int fd,
         c->data = data;
         list_init(&c->streams);
         c->packer = (struct packer){.stock = &home->stock, .stream = &c->stream};
-        stream_init(&c->stream, home->loop, fd, &stream_callbacks, transport, transport_data);
     }
     if (c == NULL || !open_session(c)) {
         if (transport->close != NULL) {
             struct stream stub = {.fd = fd, .transport_data = transport_data};
-            transport->close(c != NULL ? &c->stream : &stub);
+            transport->close(&stub);
         }
         (void)close(fd);
         if (c != NULL) {
@@ -775,6 +774,8 @@ static struct http2_connection *create(struct http2_home *home, int fd,
         mem_free(c);
         return NULL;
     }
+    // Only now: the loop knows a stream from its beginning on.
+    stream_init(&c->stream, home->loop, fd, &stream_callbacks, transport, transport_data);
     const struct http2_options *o = &home->options;
     uint64_t now = loop_now_ns(home->loop);
     c->stream.high_mark = HIGH_MARK;

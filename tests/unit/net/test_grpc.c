@@ -553,6 +553,30 @@ static void texts_are_percent_encoded(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+static void stop_loop(struct loop_timer *timer)
+{
+    loop_stop(timer->loop);
+}
+
+// A window that HTTP/2 does not have stands for memory that nghttp2 does not get.
+static void a_connection_that_cannot_be_made_leaves_nothing_in_its_loop(void **state)
+{
+    (void)state;
+    static const struct http2_options options = {.stream_window = 1u << 31};
+    struct loop *loop;
+    struct http2_home *home;
+    assert_ok(loop_create(&loop));
+    assert_ok(http2_home_create(loop, &options, &grpc_http2_user, NULL, &home));
+    assert_null(http2_connection_create(home, eventfd(0, EFD_NONBLOCK), &transport, NULL, NULL));
+    assert_int_equal(http2_home_connections(home), 0);
+    struct loop_timer timer; // behind the loop's look at its deadlines
+    loop_timer_init(&timer, loop, stop_loop);
+    loop_timer_start(&timer, 700);
+    loop_run(loop);
+    loop_destroy(loop);
+    http2_home_destroy(home);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -570,6 +594,7 @@ int main(void)
         TEST(too_many_pings_end_the_connection),
         TEST(garbage_ends_the_connection),
         cmocka_unit_test(any_allocation_may_fail),
+        cmocka_unit_test(a_connection_that_cannot_be_made_leaves_nothing_in_its_loop),
         cmocka_unit_test(timeouts_are_parsed),
         cmocka_unit_test(texts_are_percent_encoded),
     };
