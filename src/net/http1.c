@@ -320,6 +320,9 @@ void http1_reply_begin(struct http1_request *request, int status, struct slice h
     conn->parted = true;
     conn->last = conn->last || request->head.minor == 0;
     write_head(conn, status, headers, has_type, 0);
+    if (conn->head.failed) {
+        stream_close(&conn->stream, STREAM_END_LOCAL);
+    }
     conn->head_chunk = (struct stream_chunk){.ptr = conn->head.ptr, .len = conn->head.len};
     stream_queue(&conn->stream, &conn->head_chunk);
     stream_flush_later(&conn->stream);

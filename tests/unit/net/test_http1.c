@@ -582,7 +582,9 @@ static void an_allocation_that_fails_costs_at_most_its_connection(void **state)
             }
             char out[1000];
             bool ended;
-            assert_true(take(fd, out, 9, &ended) == 9 || ended);
+            size_t came = take(fd, out, 9, &ended);
+            assert_true(came == 9 || ended);
+            assert_memory_equal(out, "HTTP/1.1 ", came);
             mem_fail_after(0);
             close(fd);
             fd = dial();
