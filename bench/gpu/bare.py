@@ -5,6 +5,7 @@ Each function returns {"rate": runs a second, "ms": of a run, "output": array}, 
 captured CUDA graph. Settings are each framework's defaults, TF32 in fp32 networks among them.
 """
 
+import contextlib
 import json
 import os
 import subprocess
@@ -44,16 +45,22 @@ def timed(run, finish, seconds, warm=10):
 def pytorch(path, x, seconds=1.0, graph=False, gpu=0, optimized=True):
     torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = False, True
     where = f"cuda:{gpu}" if torch.cuda.is_available() else "cpu"
+    if graph and where == "cpu":
+        raise Missing("no GPU")
     module = torch.jit.load(str(path), map_location=where).eval()
     given = torch.from_numpy(x).to(where)
     wait = torch.cuda.synchronize if where != "cpu" else lambda: None
-    with torch.no_grad(), torch.jit.optimized_execution(optimized):
+    current = torch.cuda.device(gpu) if where != "cpu" else contextlib.nullcontext()
+    with torch.no_grad(), torch.jit.optimized_execution(optimized), current:
         run = lambda: module(given)  # noqa: E731
         if graph:
-            if where == "cpu":
-                raise Missing("no GPU")
-            for _ in range(5):
-                run()
+            # On a stream that is not the default one, as the capture will be: what is chosen or allocated for a stream is there then.
+            side = torch.cuda.Stream()
+            side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(side):
+                for _ in range(5):
+                    run()
+            torch.cuda.current_stream().wait_stream(side)
             wait()
             captured = torch.cuda.CUDAGraph()
             with torch.cuda.graph(captured):
@@ -67,6 +74,15 @@ def pytorch(path, x, seconds=1.0, graph=False, gpu=0, optimized=True):
 
 
 def onnxruntime(path, x, seconds=1.0, graph=False, gpu=0, out_shape=None):
+    try:
+        return run_onnxruntime(path, x, seconds, graph, gpu, out_shape)
+    except Exception as error:
+        if type(error).__module__.startswith("onnxruntime"):  # its exceptions have no class in common but Exception
+            raise Missing(f"{type(error).__name__}: {error}") from error
+        raise
+
+
+def run_onnxruntime(path, x, seconds, graph, gpu, out_shape):
     try:
         import onnxruntime as ort
     except ImportError as error:

@@ -172,7 +172,7 @@ def main():
 
 def run(report, repository, models, weights, options):
     seconds = options.seconds
-    spawn = multiprocessing.get_context("fork")  # before any CUDA call of this process
+    spawn = multiprocessing.get_context("fork")  # the children make no CUDA call
     arguments = ["--model-control-mode=explicit", f"--gpu-fallback={options.fallback}", "--gpu-fault=stay", *(f"--load-model={model}" for model in models)]
     with Server(repository, *arguments) as server:
         stop, results, processes = spawn.Event(), spawn.Queue(), []

@@ -3,9 +3,10 @@
 
 Weights are random but well conditioned: batch norms carry the statistics of random pictures, so that activations keep their scale
 through all layers and half precision can be compared. A precision is "fp32" or "fp16"; in "fp16" weights, inputs and outputs are
-half. Files are kept in Files.folder, so that a second program finds those of the first.
+half. Files are kept in Files.folder, so that a second program finds those of the first; they appear whole, so that two may run at once.
 """
 
+import contextlib
 import copy
 import os
 import pathlib
@@ -175,14 +176,24 @@ class Files:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.log, self.networks = log, {}
 
+    @contextlib.contextmanager
+    def _new(self, path):
+        """A name beside `path` to write to, which becomes `path` if nothing goes wrong."""
+        beside = path.with_name(f"{os.getpid()}.{path.name}")
+        try:
+            yield beside
+            beside.rename(path)
+        finally:
+            beside.unlink(missing_ok=True)
+
     def network(self, name):
         if name not in self.networks:
             path = self.folder / f"{name}.weights"
-            made = network(name) if not path.exists() else NETWORKS[name][0]().to(device()).eval()
-            if path.exists():
-                made.load_state_dict(torch.load(path, map_location=device()))
-            else:
-                torch.save(made.state_dict(), path)
+            if not path.exists():
+                with self._new(path) as file:
+                    torch.save(network(name).state_dict(), file)
+            made = NETWORKS[name][0]().to(device()).eval()
+            made.load_state_dict(torch.load(path, map_location=device()))  # those of the file, whoever wrote it
             self.networks[name] = made
         return self.networks[name]
 
@@ -204,8 +215,8 @@ class Files:
         path = self.folder / f"{name}-{precision}.pt"
         if not path.exists():
             made, x = self._typed(name, precision)
-            with torch.no_grad():
-                torch.jit.trace(made, x, check_trace=False).cpu().save(str(path))
+            with torch.no_grad(), self._new(path) as file:
+                torch.jit.trace(made, x, check_trace=False).cpu().save(str(file))
         return path
 
     def onnx(self, name, precision="fp32"):
@@ -213,9 +224,9 @@ class Files:
         if not path.exists():
             made, x = self._typed(name, precision)
             options = {} if tuple(int(n) for n in torch.__version__.split(".")[:2]) < (2, 5) else {"dynamo": False}
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), self._new(path) as file:
                 warnings.simplefilter("ignore")
-                torch.onnx.export(made, x, str(path), input_names=[INPUT], output_names=[OUTPUT], opset_version=15,
+                torch.onnx.export(made, x, str(file), input_names=[INPUT], output_names=[OUTPUT], opset_version=15,
                                   dynamic_axes={INPUT: {0: "n"}, OUTPUT: {0: "n"}}, **options)
         return path
 
@@ -225,7 +236,7 @@ class Files:
         tensors = tensors or precision
         largest = largest or {"resnet": 128, "unet": 32}.get(name, 32)
         best = best or min(32, largest)
-        path = self.folder / f"{name}-{precision}-{tensors}-{largest}.plan"
+        path = self.folder / f"{name}-{precision}-{tensors}-{largest}-{best}.plan"
         if not path.exists():
             size = NETWORKS[name][1]
             shapes = [f"--{kind}Shapes={INPUT}:{n}x3x{size}x{size}" for kind, n in (("min", 1), ("opt", best), ("max", largest))]
@@ -234,12 +245,12 @@ class Files:
             if os.environ.get("TRT_DIR"):
                 options.append(f"--tensorrt={os.environ['TRT_DIR']}")
             begin = time.monotonic()
-            done = subprocess.run([PREFIX / "bin/nereid", "build", f"--onnx={self.onnx(name)}", f"--saveEngine={path}", *shapes, *formats,
-                                   f"--tacticSources={TACTICS}", "--workspace=2G", f"--timingCacheFile={self.folder / 'timing.cache'}", *options],
-                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-            if done.returncode != 0:
-                path.unlink(missing_ok=True)
-                raise RuntimeError(done.stdout[-1500:].strip())
+            with self._new(path) as file:
+                command = [PREFIX / "bin/nereid", "build", f"--onnx={self.onnx(name)}", f"--saveEngine={file}", *shapes, *formats,
+                           f"--tacticSources={TACTICS}", "--workspace=2G", f"--timingCacheFile={self.folder / 'timing.cache'}", *options]
+                done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+                if done.returncode != 0:
+                    raise RuntimeError(done.stdout[-1500:].strip())
             self.log(f"nereid build: {name} {precision}, batch 1 to {largest}, tuned for {best}: {time.monotonic() - begin:.0f} s")
         return path
 

@@ -43,7 +43,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=4)
     parser.add_argument("--lossy", default=str(PREFIX / "tests/backends/lossy/libtriton_lossy.so"))
     options = parser.parse_args()
-    gpus = need_gpus(1)
+    need_gpus(1)
     report = Report("restart")
     with tempfile.TemporaryDirectory(prefix="nereid-restart-") as folder:
         repository = pathlib.Path(folder)
@@ -79,7 +79,7 @@ def run(report, server, seconds):
     for thread in callers:
         thread.join()
     right = sorted(at for at, answer in said if isinstance(answer, int))
-    gap = max(b - a for a, b in zip(right, right[1:]))
+    gap = max((b - a for a, b in zip(right, right[1:])), default=seconds)
     words = collections.Counter(f"GPU {answer}" if isinstance(answer, int) else answer for _, answer in said)
     late = {answer for at, answer in said if at > broken_at + seconds - 1}
     report.row(f"{len(said)} requests: {dict(words)}; longest time without service {1000 * gap:.0f} ms", requests=len(said),
