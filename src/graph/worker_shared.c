@@ -12,7 +12,7 @@
 //
 // A worker whose computes are known to be short (their last EXEC_SHORTS all were) runs what they make ready itself: waking another
 // thread would cost more than it gains. It wakes one when there is more than it will soon have done, or before a compute that may
-// be long. Nobody is woken while some worker is awake and about to look (`searching`); that one wakes the next when it has found
+// be long, when something is queued or a timer is set that nobody keeps. Nobody is woken while some worker is awake and about to look (`searching`); that one wakes the next when it has found
 // something.
 #include "base/clock.h"
 #include "graph/compute.h"
@@ -48,6 +48,22 @@ static void give(struct pool *pool, struct worker *w)
     w->given = true;
 }
 
+// Under the lock: takes a sleeper that shall look around, rather one that does not keep the time. NULL: nobody sleeps.
+static struct worker *rouse(struct pool *pool)
+{
+    if (pool->sleeper_count == 0) {
+        return NULL;
+    }
+    struct worker *w = pool->sleepers[pool->sleeper_count - 1];
+    for (uint32_t i = pool->sleeper_count; w->keeps_token && i-- > 0;) {
+        w = pool->sleepers[i]->keeps_token ? w : pool->sleepers[i];
+    }
+    give(pool, w);
+    w->searching = true;
+    atomic_fetch_add_explicit(&pool->searching, 1, memory_order_seq_cst);
+    return w;
+}
+
 void shared_kick(struct pool *pool)
 {
     // Either this sees that a worker sleeps, or that worker, before it sleeps, sees what was put there for it.
@@ -56,17 +72,30 @@ void shared_kick(struct pool *pool)
         atomic_load_explicit(&pool->searching, memory_order_relaxed) != 0) {
         return;
     }
+    pthread_mutex_lock(&pool->lock);
+    struct worker *w = rouse(pool);
+    pthread_mutex_unlock(&pool->lock);
+    if (w != NULL) {
+        parking_wake(&w->parking);
+    }
+}
+
+// Before a compute that may be long: what is queued, and timers that no sleeper keeps, must not wait for it. Whoever is woken for a
+// timer alone finds nothing, and lies down as the one who keeps it.
+static void hand_over(struct pool *pool)
+{
+    if (!ready_is_empty(&pool->queue)) {
+        shared_kick(pool);
+        return;
+    }
+    if (pool->jumps || atomic_load_explicit(&pool->timers.top, memory_order_relaxed) == INT64_MAX) {
+        return;
+    }
     struct worker *w = NULL;
     pthread_mutex_lock(&pool->lock);
-    if (pool->sleeper_count != 0) {
-        // Rather one that does not keep the time.
-        w = pool->sleepers[pool->sleeper_count - 1];
-        for (uint32_t i = pool->sleeper_count; w->keeps_token && i-- > 0;) {
-            w = pool->sleepers[i]->keeps_token ? w : pool->sleepers[i];
-        }
-        give(pool, w);
-        w->searching = true;
-        atomic_fetch_add_explicit(&pool->searching, 1, memory_order_seq_cst);
+    if (atomic_load_explicit(&pool->timers.top, memory_order_relaxed) < pool->kept_time &&
+        atomic_load_explicit(&pool->searching, memory_order_relaxed) == 0) {
+        w = rouse(pool);
     }
     pthread_mutex_unlock(&pool->lock);
     if (w != NULL) {
@@ -123,8 +152,8 @@ static bool execute(struct worker *w, struct nrd_compute *exec)
     struct pool *pool = w->pool;
     uint64_t began = w->clock != 0 ? w->clock : clock_now_ns();
     w->soon = exec->long_computes == 0;
-    if (!w->soon && !ready_is_empty(&pool->queue)) {
-        shared_kick(pool); // what is queued must not wait for a compute that may be long
+    if (!w->soon) {
+        hand_over(pool);
     }
     bool went_well = exec_execute(exec);
     w->soon = true;

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who runs what: thread pools, pinned operators, real-time policies, fragments, flows of control.
 #include <pthread.h>
+#include <sched.h>
 #include <sys/resource.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/thread.h"
 #include "units.h"
@@ -201,6 +203,74 @@ static void fragments_on_manual_clocks_wait_for_each_other(void **state)
     nrd_app_destroy(app);
 }
 
+// ---- timers ----
+
+// A sender that waits until its reader has taken the message before, and sends the last one a millisecond later. So all is short
+// and stays on one worker, while the others sleep, until it sets its timer and that worker goes on to the reader.
+struct late_last {
+    struct nrd_operator *tx, *rx;
+    int64_t due;
+};
+enum { LATE_AT = 300 };
+
+static enum nrd_condition_state late_check(void *self, int64_t now, int64_t *target)
+{
+    struct late_last *l = self;
+    uint64_t sent = counts_of(l->tx).computes;
+    if (sent > LATE_AT) {
+        return NRD_CONDITION_NEVER;
+    }
+    if (sent < LATE_AT) {
+        return nrd_operator_queued(l->rx, 0, 0) == 0 ? NRD_CONDITION_READY : NRD_CONDITION_WAIT;
+    }
+    l->due = l->due == 0 ? now + 1000000 : l->due;
+    *target = l->due;
+    return now < l->due ? NRD_CONDITION_WAIT_TIME : NRD_CONDITION_READY;
+}
+
+static const struct nrd_condition_class LATE_LAST = {.name = "late last", .check = late_check};
+
+// Is long for the first time with the last message but two, and with the next waits until the last was sent.
+static struct nrd_status *wait_for_last(struct nrd_compute *ctx, struct unit *u)
+{
+    const uint64_t patience = 5000000000;
+    uint64_t began = clock_now_ns();
+    while (u->computes == LATE_AT - 1 && clock_now_ns() - began < 200000) {
+        sched_yield();
+    }
+    while (u->computes == LATE_AT && counts_of(u->arg).computes <= LATE_AT) {
+        if (clock_now_ns() - began > patience) {
+            return nrd_compute_fail(ctx, NRD_UNAVAILABLE, "nobody keeps the time");
+        }
+        sched_yield();
+    }
+    unit_take(ctx, u, 0);
+    return NULL;
+}
+
+static void timer_is_kept_while_who_set_it_computes_for_long(void **state)
+{
+    (void)state;
+    static const char *const schedulers[] = {"{worker_thread_number: 2}",
+                                             "{worker_thread_number: 3}",
+                                             "{worker_thread_number: 2, spin: 20us}"};
+    for (size_t i = 0; i < 3 * sizeof(schedulers) / sizeof(schedulers[0]); i++) {
+        struct nrd_app *app = make_app();
+        struct nrd_fragment *f = nrd_app_fragment(app);
+        set_scheduler(f, "EventBasedScheduler", schedulers[i / 3]);
+        struct late_last late = {.tx = add(f, &UNIT_SOURCE, "tx", NULL),
+                                 .rx = add(f, &UNIT_SINK, "rx", NULL)};
+        struct nrd_condition *condition = NULL;
+        ok(nrd_add_condition_class(late.tx, &LATE_LAST, &late, &condition));
+        unit_of(late.rx)->act = wait_for_last;
+        unit_of(late.rx)->arg = late.tx;
+        add_flow_of(late.tx, late.rx, 2, -1, false);
+        ok(nrd_app_run(app));
+        assert_int_equal(unit_of(late.rx)->value_count, LATE_AT + 1);
+        nrd_app_destroy(app);
+    }
+}
+
 // ---- control ----
 
 static void control_runs_those_without_ports_one_after_the_other(void **state)
@@ -264,6 +334,7 @@ int main(void)
         cmocka_unit_test(greedy_runs_on_the_callers_thread_in_a_fixed_order),
         cmocka_unit_test(fragments_have_schedulers_of_their_own_and_flows_between),
         cmocka_unit_test(fragments_on_manual_clocks_wait_for_each_other),
+        cmocka_unit_test(timer_is_kept_while_who_set_it_computes_for_long),
         cmocka_unit_test(control_runs_those_without_ports_one_after_the_other),
         cmocka_unit_test(control_may_loop),
     };
