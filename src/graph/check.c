@@ -18,11 +18,6 @@ static void check_ports(const struct nrd_operator *op, const struct graph_list *
     }
 }
 
-static uint32_t capacity_of(const struct graph_flow *flow)
-{
-    return flow->options.capacity != 0 ? flow->options.capacity : flow->to->table.capacity;
-}
-
 // A queue smaller than what its reader waits for would block for ever.
 static void check_queues(const struct graph_port *port, struct str *out)
 {
@@ -32,14 +27,14 @@ static void check_queues(const struct graph_port *port, struct str *out)
     for (uint32_t i = 0; i < port->flows.count; i++) {
         const struct graph_flow *flow = port->flows.items[i];
         latest += flow->options.latest;
-        sum += capacity_of(flow);
+        sum += flow_capacity(flow);
         if (each && port->condition == PORT_CONDITION_DEFAULT && !flow->options.latest &&
-            capacity_of(flow) < port->table.min_size) {
+            flow_capacity(flow) < port->table.min_size) {
             str_printf(out,
                        "flow '%s.%s' -> '%s.%s': its queue holds %u messages, its reader waits for "
                        "%u\n",
                        flow->from->op->name, flow->from->table.name, port->op->name,
-                       port->table.name, capacity_of(flow), port->table.min_size);
+                       port->table.name, flow_capacity(flow), port->table.min_size);
         }
     }
     if (!each && latest != 0 && port->flows.count > 1) {
@@ -57,6 +52,16 @@ static void check_queues(const struct graph_port *port, struct str *out)
         LOG_WARN("operator '%s': input '%s' waits for %u messages: a shorter rest at the end stays "
                  "undelivered",
                  port->op->name, port->table.name, port->table.min_size);
+    }
+}
+
+static void check_conditions(const struct nrd_operator *op, struct str *out)
+{
+    for (uint32_t i = 0; i < op->conditions.count; i++) {
+        const struct nrd_condition *c = op->conditions.items[i];
+        if (c->type->check_flows != NULL) {
+            c->type->check_flows(c, c->state, out);
+        }
     }
 }
 
@@ -172,6 +177,7 @@ struct nrd_status *check_graph(struct nrd_app *app)
             for (uint32_t k = 0; k < op->inputs.count; k++) {
                 check_queues(op->inputs.items[k], &out);
             }
+            check_conditions(op, &out);
         }
     }
     struct nrd_status *status = check_cycles(app, &out);

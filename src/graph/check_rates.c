@@ -173,11 +173,9 @@ static void print_effect(struct str *out, const struct graph_flow *flow)
         str_printf(out, "'%s' waits for room, so it is slowed down to that\n", from);
         return;
     }
-    int policy = flow->options.policy >= 0 ? flow->options.policy : (int)flow->to->table.policy;
-    uint32_t capacity =
-        flow->options.capacity != 0 ? flow->options.capacity : flow->to->table.capacity;
+    enum nrd_queue_policy policy = flow_policy(flow);
     str_printf(out, "'%s' does not wait for room, and once the queue of %u is full, ", from,
-               capacity);
+               flow_capacity(flow));
     str_append_cstr(out, policy == NRD_QUEUE_POP      ? "its oldest message is dropped\n"
                          : policy == NRD_QUEUE_REJECT ? "new messages are dropped\n"
                                                       : "the run ends with an error (fault)\n");
@@ -295,9 +293,8 @@ static uint64_t messages_of(const struct graph_port *output)
     bool waits = output->condition != PORT_CONDITION_NONE;
     for (uint32_t i = 0; i < output->flows.count; i++) {
         const struct graph_flow *flow = output->flows.items[i];
-        uint32_t capacity =
-            flow->options.capacity != 0 ? flow->options.capacity : flow->to->table.capacity;
-        uint64_t held = flow->options.latest ? 2 : (uint64_t)capacity + flow->to->table.min_size;
+        uint64_t held =
+            flow->options.latest ? 2 : (uint64_t)flow_capacity(flow) + flow->to->table.min_size;
         longest = held > longest ? held : longest;
         waits = waits && !flow->options.latest;
     }

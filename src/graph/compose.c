@@ -441,14 +441,6 @@ size_t nrd_operator_output_flows(const struct nrd_operator *op, size_t port)
     return flow_count(&op->outputs, port);
 }
 
-// What a flow can hold: its own capacity, else its input's.
-static uint32_t flow_capacity(const struct graph_flow *flow)
-{
-    return flow->options.latest          ? 2 // in the slot, and held by the reader
-           : flow->options.capacity != 0 ? flow->options.capacity
-                                         : flow->to->table.capacity;
-}
-
 size_t nrd_operator_messages_in_flight(const struct nrd_operator *op, size_t port)
 {
     if (port >= op->outputs.count) {
@@ -459,7 +451,8 @@ size_t nrd_operator_messages_in_flight(const struct nrd_operator *op, size_t por
     for (uint32_t i = 0; i < output->flows.count; i++) {
         const struct graph_flow *flow = output->flows.items[i];
         uint32_t hand = flow->to->table.min_size;
-        total += flow_capacity(flow) + hand;
+        // A latest-value flow: in the slot, and held by the reader.
+        total += (flow->options.latest ? 2 : flow_capacity(flow)) + hand;
     }
     return total;
 }

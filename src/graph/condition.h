@@ -18,6 +18,8 @@ struct condition_type {
     bool looks_at_all; // whatever comes into the operator is a reason to check: its own conditions
     // Ports are resolved, parameters are there. NULL: nothing to check.
     struct nrd_status *(*prepare)(struct nrd_condition *c, void *state);
+    // All flows are there: appends a line for each thing that cannot work with them. NULL: nothing to check.
+    void (*check_flows)(const struct nrd_condition *c, const void *state, struct str *out);
     void (*reset)(struct nrd_condition *c, void *state); // before each run
     // Thread: the worker that has the operator. Must not block.
     enum nrd_condition_state (*check)(struct nrd_condition *c, void *state, int64_t now,

@@ -328,7 +328,7 @@ struct expiring_state {
 };
 
 // The acquisition time of the oldest message of a flow; -1: none, or none was given. Only the consumer takes messages, and under
-// POP the producer: then what was read may be another's message by now, so POP is refused at prepare.
+// POP the producer: then what was read may be another's message by now, so POP is refused when the graph is compiled.
 static int64_t oldest_time(const struct plan_flow *flow)
 {
     uint64_t head = atomic_load_explicit(&flow->head, memory_order_relaxed);
@@ -363,20 +363,32 @@ static enum nrd_condition_state expiring_check(struct nrd_condition *c, void *st
     return now >= *target ? NRD_CONDITION_READY : NRD_CONDITION_WAIT_TIME;
 }
 
-static struct nrd_status *expiring_prepare(struct nrd_condition *c, void *state)
+// The batch must find room in the queues, and its oldest message must stay where it is until it is taken.
+static void expiring_check_flows(const struct nrd_condition *c, const void *state, struct str *out)
 {
     const struct expiring_state *s = state;
-    NRD_TRY(need_input(c, state));
-    if (c->ports[0]->table.policy == NRD_QUEUE_POP) {
-        return status_new(NRD_INVALID_ARG, "the queue of input '%s' drops its oldest message",
-                          c->ports[0]->table.name);
+    const struct graph_port *port = c->ports[0];
+    uint64_t room = 0;
+    for (uint32_t i = 0; i < port->flows.count; i++) {
+        const struct graph_flow *flow = port->flows.items[i];
+        room += flow_capacity(flow);
+        if (flow->options.latest || flow_policy(flow) == NRD_QUEUE_POP) {
+            str_printf(out,
+                       "operator '%s': condition '%s': flow '%s.%s' -> '%s.%s' %s: there is no "
+                       "oldest message to wait for\n",
+                       c->op->name, c->name, flow->from->op->name, flow->from->table.name,
+                       c->op->name, port->table.name,
+                       flow->options.latest ? "holds the latest message"
+                                            : "drops its oldest message (policy pop)");
+        }
     }
-    if (s->max_batch_size > c->ports[0]->table.capacity) {
-        return status_new(
-            NRD_INVALID_ARG, "max_batch_size is %lld, but the queue of input '%s' holds %u",
-            (long long)s->max_batch_size, c->ports[0]->table.name, c->ports[0]->table.capacity);
+    if (port->flows.count != 0 && (uint64_t)s->max_batch_size > room) {
+        str_printf(out,
+                   "operator '%s': condition '%s': max_batch_size is %lld, but the queue of input "
+                   "'%s' holds %llu\n",
+                   c->op->name, c->name, (long long)s->max_batch_size, port->table.name,
+                   (unsigned long long)room);
     }
-    return NULL;
 }
 
 static const struct nrd_param EXPIRING_PARAMS[] = {
@@ -399,6 +411,7 @@ const struct condition_type condition_expiring_message = {
     .params = EXPIRING_PARAMS,
     .is_port = true,
     .is_timed = true,
-    .prepare = expiring_prepare,
+    .prepare = need_input,
+    .check_flows = expiring_check_flows,
     .check = expiring_check,
 };

@@ -121,6 +121,16 @@ struct graph_flow {
     struct nrd_flow_options options; // as given; capacity 0 and policy -1: the input port's
     uint32_t index;                  // in plan.flows, once compiled
 };
+// What its queue holds and does when it is full: as the flow says, else as the input port does.
+static inline uint32_t flow_capacity(const struct graph_flow *flow)
+{
+    return flow->options.capacity != 0 ? flow->options.capacity : flow->to->table.capacity;
+}
+static inline enum nrd_queue_policy flow_policy(const struct graph_flow *flow)
+{
+    return flow->options.policy >= 0 ? (enum nrd_queue_policy)flow->options.policy
+                                     : flow->to->table.policy;
+}
 
 struct nrd_operator {
     const struct nrd_operator_class *class;

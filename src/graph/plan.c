@@ -72,7 +72,6 @@ static uint32_t power_of_two(uint32_t least)
 static bool lay_flow(struct plan *plan, struct plan_flow *flow, struct graph_flow *from,
                      uint32_t number)
 {
-    const struct nrd_port *input = &from->to->table;
     flow->flow = from;
     from->index = (uint32_t)(flow - plan->flows);
     flow->producer = from->from->op->exec;
@@ -80,11 +79,8 @@ static bool lay_flow(struct plan *plan, struct plan_flow *flow, struct graph_flo
     flow->input = from->to->index;
     flow->number = number;
     flow->latest = from->options.latest;
-    flow->policy =
-        from->options.policy < 0 ? input->policy : (enum nrd_queue_policy)from->options.policy;
-    flow->capacity = flow->latest                  ? 1
-                     : from->options.capacity != 0 ? from->options.capacity
-                                                   : input->capacity;
+    flow->policy = flow_policy(from);
+    flow->capacity = flow->latest ? 1 : flow_capacity(from);
     uint32_t size = power_of_two(flow->capacity);
     flow->mask = size - 1;
     // Slots of one flow share no cache line with those of another.
