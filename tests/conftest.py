@@ -5,6 +5,7 @@ import pathlib
 import sys
 
 import pytest
+from _pytest.outcomes import OutcomeException
 from _pytest.runner import runtestprotocol
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
@@ -12,14 +13,25 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import servers  # noqa: E402
 
 
+def tear_down(item):
+    """All that is set up, the session's too: servers that tests share are started anew by who asks for them next."""
+    while item.session._setupstate.stack:
+        try:
+            item.session._setupstate.teardown_exact(None)
+        except (Exception, OutcomeException):  # a fixture that finds its peer ended says so
+            pass
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item, nextitem):
-    """A test that failed while its own peer crashed runs once more; what the second run says counts."""
+    """A test that failed while a peer crashed, or after one that it shares did, runs once more with everything set up anew; what
+    the second run says counts."""
     before = len(servers.peer_crashes)
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     reports = runtestprotocol(item, nextitem=nextitem, log=False)
-    if len(servers.peer_crashes) > before and any(report.failed for report in reports):
+    if any(report.failed for report in reports) and (servers.note_crashes() or len(servers.peer_crashes) > before):
         servers.peer_crashes.append(f"run once more: {item.nodeid}")
+        tear_down(item)
         item._initrequest()
         reports = runtestprotocol(item, nextitem=nextitem, log=False)
     for report in reports:

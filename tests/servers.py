@@ -10,8 +10,9 @@ build without sanitizer, and waits take NEREID_SLOWDOWN times as long.
 
 The peer is somebody else's program and has races of its own: about one start in fifty with several broken models in its
 repository ends with SIGSEGV. Such an end says nothing about Nereid: a peer that a signal ends before it is ready is started
-again, and conftest.py runs a test once more whose peer was ended by one later. Each is counted in `peer_crashes`, which
-conftest.py prints. Nereid gets no second try.
+again, and conftest.py runs a test once more whose peer was ended by one later, its own or one that tests share. So it is
+with other originals, which `run_original` runs. Each is counted in `peer_crashes`, which conftest.py prints. Nereid gets no
+second try.
 """
 
 import http.client
@@ -24,6 +25,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import weakref
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PREFIX = pathlib.Path(os.environ.get("NEREID_PREFIX", ROOT / "build"))
@@ -36,6 +38,7 @@ PLAIN_BACKENDS = PLAIN_PREFIX / "lib/nereid/backends"
 CRASHES = (-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS, -signal.SIGILL, -signal.SIGFPE)
 PEER_STARTS = 3
 peer_crashes = []  # one line for each peer that a signal of its own ended
+running = weakref.WeakSet()  # each Server that has not been stopped
 SANITIZER_REPORT = re.compile(r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error: ")
 PROGRAMS = {
     "nereid": PREFIX / "bin/tritonserver",
@@ -80,6 +83,36 @@ def free_ports(count):
     return ports
 
 
+def note_crashes():
+    """Notes each running peer that has crashed and was not noted yet; whether there was one. Its sockets close a moment before
+    its end can be seen."""
+    noted = len(peer_crashes)
+    end = time.monotonic() + 0.3
+    while len(peer_crashes) == noted and time.monotonic() < end:
+        for server in list(running):
+            server.note_crash()
+        time.sleep(0.05)
+    return len(peer_crashes) > noted
+
+
+def run_original(command, timeout=120, **options):
+    """subprocess.run of somebody else's program, again if it crashes or hangs: neither is ours to mend."""
+    command = [str(part) for part in command]
+    for left in reversed(range(PEER_STARTS)):
+        try:
+            done = subprocess.run(command, timeout=timeout * SLOWDOWN, check=False, **options)
+            how = f"ended with {done.returncode}" if done.returncode in CRASHES else ""
+        except subprocess.TimeoutExpired:
+            if left == 0:
+                raise
+            how = "did not end"
+        if how and left > 0:
+            peer_crashes.append(f"{' '.join(command)}: {how}")
+        else:
+            break
+    return done
+
+
 class Server:
     """One running server. `arguments` are added to the command line; `log` holds what it has printed. With `own_backends` it
     is told no folder of backends and has to find its own."""
@@ -102,7 +135,8 @@ class Server:
                          f"--metrics-port={self.metrics_port}", "--http-address=127.0.0.1",
                          "--grpc-address=127.0.0.1", *arguments]
         self.env = {**os.environ, **(env or {})}
-        self.starts = 0
+        self.starts, self.noted = 0, False
+        running.add(self)
         self.start()
         if wait:
             self.wait_ready(timeout)
@@ -115,6 +149,11 @@ class Server:
     def crashed(self):
         """Whether it is a peer that ended by a signal of its own making (tests send others)."""
         return self.name == "peer" and (self.process.poll() or 0) in CRASHES
+
+    def note_crash(self):
+        if not self.noted and self.crashed():
+            self.noted = True
+            peer_crashes.append(f"{' '.join(self.command[1:])}: ended with {self.process.returncode}")
 
     def started_again(self):
         """After a crash of the peer at its start: notes it, empties the log and starts it again; False if it was none or has
@@ -200,8 +239,8 @@ class Server:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
-        elif self.crashed():
-            peer_crashes.append(f"{' '.join(self.command[1:])}: ended with {self.process.returncode}")
+        self.note_crash()
+        running.discard(self)
         self.log_file.close()
         try:
             os.unlink(self.log_file.name)

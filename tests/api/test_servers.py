@@ -86,10 +86,17 @@ def test_nereid_gets_no_second_try(start):
     assert servers.peer_crashes == []
 
 
+def nested(tmp_path, text):
+    """pytest on a file of its own, with our conftest.py."""
+    (tmp_path / "program.py").write_text(PROGRAM)
+    (tmp_path / "test_it.py").write_text(text)
+    return subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "conftest", "-p", "no:cacheprovider", "test_it.py"], cwd=tmp_path,
+                          env={**os.environ, "PYTHONPATH": str(TESTS)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+
+
 @pytest.mark.parametrize("name, passes", [("peer", True), ("nereid", False)])
 def test_a_test_whose_peer_crashes_runs_once_more(tmp_path, name, passes):
-    (tmp_path / "program.py").write_text(PROGRAM)
-    (tmp_path / "test_it.py").write_text(f'''
+    done = nested(tmp_path, f'''
 import pathlib, sys
 from servers import Server
 
@@ -104,7 +111,55 @@ def test_it(tmp_path):
             pass
         assert s.alive()
 ''')
-    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "conftest", "-p", "no:cacheprovider", "test_it.py"], cwd=tmp_path,
-                          env={**os.environ, "PYTHONPATH": str(TESTS)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     assert (done.returncode == 0) == passes, done.stdout
     assert ("peer crashed: run once more: test_it.py::test_it" in done.stdout) == passes, done.stdout
+
+
+@pytest.mark.parametrize("scope", ["module", "session"])
+@pytest.mark.parametrize("name, passes", [("peer", True), ("nereid", False)])
+def test_a_shared_peer_that_crashes_is_set_up_anew(tmp_path, name, passes, scope):
+    done = nested(tmp_path, f'''
+import os, signal, sys
+import pytest
+from servers import Server
+
+@pytest.fixture(scope="{scope}")
+def shared(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shared")
+    with Server({name!r}, folder, program=[sys.executable, {str(tmp_path / "program.py")!r}, folder / "starts", "0", "serves"]) as s:
+        yield s
+        assert s.alive()
+
+def test_first(shared):
+    assert shared.alive()
+
+def test_that_ends_it_and_sees_nothing(shared):
+    os.kill(shared.process.pid, signal.SIGSEGV)
+    os.waitid(os.P_PID, shared.process.pid, os.WEXITED | os.WNOWAIT)
+
+def test_next(shared):
+    assert shared.alive()
+
+def test_last(shared):
+    assert shared.alive()
+''')
+    assert (done.returncode == 0) == passes, done.stdout
+    assert ("run once more" in done.stdout) == passes, done.stdout
+
+
+def test_an_original_that_crashes_runs_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(servers, "peer_crashes", [])
+    (tmp_path / "program.py").write_text(PROGRAM)
+
+    def run(name, crashes):
+        return servers.run_original([sys.executable, tmp_path / "program.py", tmp_path / name, crashes, "refuses"], stdout=subprocess.DEVNULL)
+    assert run("twice", 2).returncode == 1 and len(servers.peer_crashes) == 2
+    assert run("always", 9).returncode == -11 and len(servers.peer_crashes) == 4
+    assert run("never", 0).returncode == 1 and len(servers.peer_crashes) == 4
+
+
+def test_an_original_that_hangs_runs_again(monkeypatch):
+    monkeypatch.setattr(servers, "peer_crashes", [])
+    with pytest.raises(subprocess.TimeoutExpired):
+        servers.run_original(["sleep", 60], timeout=0.1)
+    assert len(servers.peer_crashes) == 2 and all("did not end" in line for line in servers.peer_crashes)

@@ -13,7 +13,7 @@ import subprocess
 
 import pytest
 
-from servers import PEER, PREFIX
+from servers import PEER, PREFIX, run_original
 
 HOLOSCAN = PEER.parent / "peer-holoscan"
 SCRIPT = pathlib.Path(__file__).resolve().parents[1] / "support/holoscan_behaviours.py"
@@ -21,8 +21,8 @@ SCRIPT = pathlib.Path(__file__).resolve().parents[1] / "support/holoscan_behavio
 pytestmark = pytest.mark.skipif(not (HOLOSCAN / ".made").exists(), reason=f"Holoscan is not in {HOLOSCAN}")
 
 
-def saw(command, **options):
-    done = subprocess.run([str(part) for part in command], text=True, timeout=120, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False, **options)
+def saw(run, command, **options):
+    done = run(command, text=True, timeout=120, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
     lines = [line for line in done.stdout.splitlines() if line.startswith("SAW ")]
     assert done.returncode == 0 and len(lines) == 1, done.stdout + done.stderr
     seen = json.loads(lines[0][4:])
@@ -37,12 +37,12 @@ def theirs(case):
         environment.pop(name, None)
     hard = resource.getrlimit(resource.RLIMIT_STACK)[1]
     stack = 32 << 20 if hard == resource.RLIM_INFINITY else min(32 << 20, hard)
-    return saw([HOLOSCAN / "bin/python", SCRIPT, case], env=environment,
+    return saw(run_original, [HOLOSCAN / "bin/python", SCRIPT, case], env=environment,
                preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_STACK, (stack, hard)))
 
 
 def ours(case):
-    return saw([PREFIX / "tests/tools/client_graph", case])
+    return saw(subprocess.run, [PREFIX / "tests/tools/client_graph", case])
 
 
 @pytest.mark.parametrize("case", [

@@ -14,7 +14,7 @@ import subprocess
 
 import pytest
 
-from servers import PEER, PREFIX
+from servers import PEER, PREFIX, run_original
 
 HOLOSCAN = PEER.parent / "peer-holoscan"
 SCRIPT = pathlib.Path(__file__).resolve().parents[1] / "support/holoscan_recordings.py"
@@ -32,9 +32,9 @@ def holoscan(*arguments):
         environment.pop(name, None)
     hard = resource.getrlimit(resource.RLIMIT_STACK)[1]
     stack = 32 << 20 if hard == resource.RLIM_INFINITY else min(32 << 20, hard)
-    done = subprocess.run([HOLOSCAN / "bin/python", SCRIPT, *map(str, arguments)], env=environment, text=True, timeout=120,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
-                          preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_STACK, (stack, hard)))
+    done = run_original([HOLOSCAN / "bin/python", SCRIPT, *arguments], env=environment, text=True, timeout=120,
+                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_STACK, (stack, hard)))
     assert done.returncode == 0, done.stdout
     return [json.loads(line[6:]) for line in done.stdout.splitlines() if line.startswith("FRAME ")]
 
