@@ -2,15 +2,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Memory over many loads and unloads of each framework's model, with an inference each: the GPU's and the server's must stay flat.
 
-    python3 bench/gpu/loads.py [--frameworks onnxruntime,pytorch,tensorrt,tensorflow] [--model resnet] [--loads 200] [--cpu]
+    python3 bench/gpu/loads.py [--frameworks onnxruntime,pytorch,tensorrt,tensorflow] [--model resnet] [--loads 200] [--cpu] [--alone]
 
 Frameworks keep what the first loads took (contexts, workspaces, caches), so that memory is compared from the first quarter on.
-tensorflow runs on the processor. Exit status 1 when memory grew or an answer was wrong, 77 without a GPU (unless --cpu).
+tensorflow runs on the processor. --alone loads as often without a server, by the framework's own Python: what grows there, too, is the
+framework's. Exit status 1 when memory grew or an answer was wrong, 77 without a GPU (unless --cpu).
 """
 
 import argparse
+import gc
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -18,6 +21,7 @@ import time
 
 import numpy as np
 
+import bare
 import models
 from common import PREFIX, Report, Server, difference, gpu_used, need_gpus
 
@@ -90,12 +94,29 @@ def run(args, report, files, framework):
         report.check(server.status == 0, f"{framework}: the server ended with {server.status}")
 
 
+def alone(args, report, files, framework):
+    """The loads of run(), in this process."""
+    path, x = models.FRAMEWORKS[framework][2](files, args.model, "fp32"), models.pictures(args.model, 2)
+    gpu, host = [], []
+    for _ in range(args.loads):
+        bare.loop(framework, path, x, models.out_shape(args.model, 2), seconds=0.001)
+        gc.collect()
+        gpu.append(0 if args.cpu else gpu_used(0))
+        host.append(int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path("/proc/self/status").read_text()).group(1)) / 1024)
+    quarter, step = args.loads // 4, max(1, args.loads // 8)
+    report.row(f"{framework} alone: {args.loads} loads; from load {quarter} on its process grew by {host[-1] - host[quarter]:+.1f} MB\n"
+               f"  GPU MiB in use:  {[n >> 20 for n in gpu[::step]]} .. {gpu[-1] >> 20}\n"
+               f"  resident MB:     {[round(n) for n in host[::step]]} .. {host[-1]:.0f}",
+               framework=framework + ", alone", loads=args.loads, gpu=gpu[::step] + gpu[-1:], host_mb=host[::step] + host[-1:])
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frameworks", type=lambda text: text.split(","), default=["onnxruntime", "pytorch", "tensorrt", "tensorflow"])
     parser.add_argument("--model", choices=sorted(models.NETWORKS), default="resnet")
     parser.add_argument("--loads", type=int, default=200)
     parser.add_argument("--cpu", action="store_true")
+    parser.add_argument("--alone", action="store_true")
     args = parser.parse_args()
     if not args.cpu:
         need_gpus(1)
@@ -107,7 +128,9 @@ def main():
             continue
         try:
             run(args, report, files, framework)
-        except RuntimeError as error:
+            if args.alone and framework in ("onnxruntime", "pytorch"):  # tensorrt's loop is a process of its own
+                alone(args, report, files, framework)
+        except (bare.Missing, RuntimeError) as error:
             report.skip(f"{framework}: {error}")
         except AssertionError as error:
             report.check(False, f"{framework}: {error}")
