@@ -9,14 +9,14 @@ import time
 
 import pytest
 
-from servers import PREFIX, PROGRAMS, Server, add_model, free_ports, identity_config
+from servers import PREFIX, PROGRAMS, SLOWDOWN, Server, add_model, free_ports, identity_config
 
 TRITONSERVER = str(PROGRAMS["nereid"])
 NEREID = str(PREFIX / "bin/nereid")
 
 
-def run(*arguments, timeout=20):
-    done = subprocess.run(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout, check=False)
+def run(*arguments, timeout=60):
+    done = subprocess.run(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout * SLOWDOWN, check=False)
     return done.returncode, done.stdout.decode(), done.stderr.decode()
 
 
@@ -137,23 +137,23 @@ def test_iso_log_format_and_log_file(models, tmp_path):
 def test_signal_ends_it_well(models, number):
     with Server("nereid", models) as server:
         server.process.send_signal(number)
-        assert server.process.wait(10) == 0
+        assert server.process.wait(40 * SLOWDOWN) == 0
         assert f"Signal ({int(number)}) received." in server.log
 
 
 def test_running_request_is_answered_before_the_end(tmp_path):
-    add_model(tmp_path, "slow", identity_config("slow", extra='parameters { key: "execute_delay_ms" value { string_value: "1000" } }\n'))
+    add_model(tmp_path, "slow", identity_config("slow", extra='parameters { key: "execute_delay_ms" value { string_value: "1500" } }\n'))
     with Server("nereid", tmp_path) as server:
         body = b'{"inputs":[{"name":"INPUT0","shape":[1],"datatype":"FP32","data":[5]}]}'
         with socket.create_connection(("127.0.0.1", server.http_port)) as s:
             s.sendall(b"POST /v2/models/slow/infer HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
-            time.sleep(0.3)
+            time.sleep(0.5)
             server.process.send_signal(signal.SIGTERM)
             reply = b""
             while chunk := s.recv(4096):
                 reply += chunk
         assert reply.startswith(b"HTTP/1.1 200") and b"5.0" in reply
-        assert server.process.wait(10) == 0
+        assert server.process.wait(40 * SLOWDOWN) == 0
 
 
 def test_exit_timeout_ends_it_with_1(tmp_path):
@@ -162,11 +162,11 @@ def test_exit_timeout_ends_it_with_1(tmp_path):
         body = b'{"inputs":[{"name":"INPUT0","shape":[1],"datatype":"FP32","data":[5]}]}'
         with socket.create_connection(("127.0.0.1", server.http_port)) as s:
             s.sendall(b"POST /v2/models/slow/infer HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
-            time.sleep(0.3)
+            time.sleep(0.5)
             begin = time.monotonic()
             server.process.send_signal(signal.SIGTERM)
-            assert server.process.wait(15) == 1
-        assert time.monotonic() - begin < 6
+            assert server.process.wait(40 * SLOWDOWN) == 1
+        assert time.monotonic() - begin < 6 * SLOWDOWN
         assert "Exit timeout expired. Exiting immediately." in server.log
 
 
@@ -176,7 +176,7 @@ def test_prefix_of_an_option_and_both_spellings_work(models):
                                 "--grpc-port", str(ports[1]), "--metrics-port", str(ports[2])],
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60 * SLOWDOWN
         while time.monotonic() < end and process.poll() is None:
             try:
                 socket.create_connection(("127.0.0.1", ports[2]), 1).close()

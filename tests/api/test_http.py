@@ -21,7 +21,7 @@ import tritonclient.http as triton
 import tritonclient.http.aio as triton_aio
 from tritonclient.utils import InferenceServerException
 
-from servers import PEER, PLAIN_BACKENDS, PLAIN_PREFIX, Server, add_model, free_ports, identity_config
+from servers import PEER, PLAIN_BACKENDS, PLAIN_PREFIX, SLOWDOWN, Server, add_model, free_ports, identity_config
 
 
 @pytest.fixture(scope="module")
@@ -326,16 +326,16 @@ def test_many_connections_come_and_go(server):
 
 def test_stop_lets_running_requests_finish(tmp_path):
     add_model(tmp_path, "slow", identity_config(
-        "slow", extra='parameters { key: "execute_delay_ms" value { string_value: "700" } }\n'))
+        "slow", extra='parameters { key: "execute_delay_ms" value { string_value: "1500" } }\n'))
     with Server("nereid", tmp_path) as running:
         request, values = infer_bytes(4, "slow")
         with dial(running) as s:
             s.sendall(request)
-            time.sleep(0.2)
+            time.sleep(0.5)
             running.process.send_signal(signal.SIGTERM)
             line, _, body = read_reply(s)
             assert line == b"HTTP/1.1 200 OK" and body.endswith(values)
-        assert running.process.wait(20) == 0
+        assert running.process.wait(40 * SLOWDOWN) == 0
 
 
 def test_port_in_use_is_told(tmp_path):
@@ -346,7 +346,7 @@ def test_port_in_use_is_told(tmp_path):
         port = taken.getsockname()[1]
         second = Server("nereid", tmp_path, f"--http-port={port}", wait=False)
         try:
-            assert second.process.wait(20) == 1
+            assert second.process.wait(40 * SLOWDOWN) == 1
             assert f"Socket '127.0.0.1:{port}' already in use" in second.log
         finally:
             second.stop()
@@ -369,7 +369,7 @@ def front_on_peer(tmp_path_factory):
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen([program, models, PLAIN_BACKENDS, str(http_port), str(metrics_port)], stdout=log, stderr=log,
                                    env={**os.environ, "LD_LIBRARY_PATH": f"{links}:{libraries}"})
-        for _ in range(200):
+        for _ in range(1200):
             try:
                 socket.create_connection(("127.0.0.1", metrics_port), 1).close()
                 break
@@ -378,7 +378,7 @@ def front_on_peer(tmp_path_factory):
                 time.sleep(0.05)
         yield http_port
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(40 * SLOWDOWN) == 0
 
 
 def test_front_end_on_the_originals_core(front_on_peer):

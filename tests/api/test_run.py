@@ -41,7 +41,7 @@ def environment(**more):
     return {k: v for k, v in os.environ.items() if not k.startswith("HOLOSCAN_")} | more
 
 
-def run(*arguments, env=None, program=NEREID, timeout=20):
+def run(*arguments, env=None, program=NEREID, timeout=60):
     done = subprocess.run([program, "run", *map(str, arguments)], capture_output=True, text=True, check=False,
                           timeout=timeout * SLOWDOWN, env=env or environment())
     return done.returncode, done.stdout, done.stderr
@@ -61,6 +61,7 @@ def extension(tmp_path_factory):
     """A library of operators as users write them: one that fails, one that never comes back."""
     folder = tmp_path_factory.mktemp("extension")
     (folder / "mine.c").write_text(textwrap.dedent("""\
+        #include <stdio.h>
         #include <unistd.h>
         #include "nereid/operator.h"
         static struct nrd_status *fail(struct nrd_compute *ctx, void *self)
@@ -72,6 +73,7 @@ def extension(tmp_path_factory):
         {
             (void)ctx;
             (void)self;
+            dprintf(1, "stuck\\n");
             for (;;) {
                 pause();
             }
@@ -310,16 +312,17 @@ def test_reader_that_leaves_ends_the_run(app):
 
 
 def start(path, *arguments):
+    """Begins a run; SIGHUP ends it even where nohup, which has it ignored, runs the tests."""
     return subprocess.Popen([NEREID, "run", str(path), *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                            env=environment())
+                            env=environment(), preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signal_stops_and_lets_messages_arrive(app, number):
-    process = start(app(ENDLESS))
-    time.sleep(0.3 * SLOWDOWN)
+    process = start(app(ENDLESS.replace("{quiet: true}", "{}")))
+    assert process.stdout.readline().startswith("Rx message value: ")  # it runs
     process.send_signal(number)
-    out, err = process.communicate(timeout=10 * SLOWDOWN)
+    out, err = process.communicate(timeout=30 * SLOWDOWN)
     assert process.returncode == 0, err
     assert "stopping" in err
     assert rows(out)["tx"][3] == rows(out)["rx"][2] != "0"
@@ -327,12 +330,13 @@ def test_signal_stops_and_lets_messages_arrive(app, number):
 
 def test_second_signal_ends_at_once(app, extension):
     process = start(app(f"extensions: [{extension}]\noperators: {{stuck: {{type: HangingOp}}}}\n"))
-    time.sleep(0.3 * SLOWDOWN)
+    assert process.stdout.readline() == "stuck\n"
     process.send_signal(signal.SIGINT)
-    time.sleep(0.2)
+    while "stopping" not in process.stderr.readline():
+        assert process.poll() is None
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=5 * SLOWDOWN)
+    process.communicate(timeout=30 * SLOWDOWN)
     assert process.returncode == 130
 
 

@@ -26,7 +26,7 @@ def repository(root):
     add_model(root, "pair", identity_config("pair", pairs=2))
     add_model(root, "text", identity_config("text", "TYPE_STRING"))
     add_model(root, "slow", identity_config(
-        "slow", extra='parameters { key: "execute_delay_ms" value { string_value: "400" } }\n'))
+        "slow", extra='parameters { key: "execute_delay_ms" value { string_value: "1000" } }\n'))
     return root
 
 
@@ -172,7 +172,7 @@ def test_unregister_in_use_waits(server_name, server, client, protocol, region):
 
     thread = threading.Thread(target=infer)
     thread.start()
-    time.sleep(0.15)
+    time.sleep(0.4)
     client.unregister_system_shared_memory("r")
     assert names(client.get_system_shared_memory_status()) == ["r"]
     thread.join()

@@ -12,9 +12,9 @@ import tritonclient.grpc as triton
 from servers import SLOWDOWN, Server, add_model, identity_config
 
 LOADS = 16  # as many as there are workers for gRPC, twice as many as for HTTP
-# Each load runs a warm-up of three seconds.
+# Each load runs a warm-up of four seconds.
 SLOW = """
-parameters { key: "execute_delay_ms" value { string_value: "3000" } }
+parameters { key: "execute_delay_ms" value { string_value: "4000" } }
 model_warmup { name: "w" batch_size: 1 inputs { key: "INPUT0" value { data_type: TYPE_FP32 dims: 1 zero_data: true } } }
 """
 
@@ -28,13 +28,24 @@ def server(tmp_path):
         yield s
 
 
+def until_loading(server, count):
+    """Until so many loads are under way; each takes four seconds from then on."""
+    end = time.monotonic() + 3
+    while time.monotonic() < end:
+        states = [row.get("state") for row in json.loads(server.request("POST", "/v2/repository/index")[3])]
+        if states.count("LOADING") >= count:
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"{count} should be loading: {states}")
+
+
 def test_loads_do_not_hold_up_compressed_requests(server):
     answers = []
     threads = [threading.Thread(target=lambda i=i: answers.append(server.request("POST", f"/v2/repository/models/slow{i}/load")[0]))
                for i in range(LOADS)]
     for thread in threads:
         thread.start()
-    time.sleep(0.5)
+    until_loading(server, LOADS // 2)
     begun = time.monotonic()
     body = {"inputs": [{"name": "INPUT0", "shape": [2], "datatype": "FP32", "data": [1, 2]}]}
     status, _, _, text = server.request("POST", "/v2/models/echo/infer", body=gzip.compress(json.dumps(body).encode()),
@@ -56,7 +67,7 @@ def test_loads_over_grpc_do_not_hold_up_other_calls(server):
     threads = [threading.Thread(target=load, args=(i,)) for i in range(LOADS)]
     for thread in threads:
         thread.start()
-    time.sleep(0.5)
+    until_loading(server, LOADS)
     begun = time.monotonic()
     with triton.InferenceServerClient(server.grpc_url) as c:
         assert c.get_model_config("echo").config.name == "echo"

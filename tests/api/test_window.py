@@ -5,6 +5,7 @@ import ctypes
 import ctypes.util
 import os
 import shutil
+import signal
 import struct
 import subprocess
 import time
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from servers import PREFIX
+from servers import PREFIX, SLOWDOWN
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("Xvfb") is None, reason="there is no Xvfb (Debian package xvfb)"),
@@ -75,7 +76,7 @@ class Display:
 
     def stop(self):
         self.process.terminate()
-        self.process.wait(10)
+        self.process.wait(60)
 
 
 @pytest.fixture
@@ -102,10 +103,11 @@ def start(display, app, *options):
                             stderr=subprocess.STDOUT, text=True)
 
 
-def wait_for(what, process, seconds=20):
-    end = time.monotonic() + seconds
+def wait_for(what, process=None, seconds=60):
+    """Until it is so; `process` has to live until then."""
+    end = time.monotonic() + seconds * SLOWDOWN
     while not what():
-        assert process.poll() is None, process.communicate()[0]
+        assert process is None or process.poll() is None, process.communicate()[0]
         assert time.monotonic() < end, "it does not come"
         time.sleep(0.02)
 
@@ -120,21 +122,22 @@ def test_window_shows_the_picture_and_closing_it_ends_the_run(display, tmp_path)
     rows, columns = np.nonzero((display.pixels() == COLOUR).all(axis=2))
     assert (rows.max() - rows.min() + 1, columns.max() - columns.min() + 1) == (240, 320)
     display.close_window("the picture")
-    out, _ = process.communicate(timeout=20)
+    out, _ = process.communicate(timeout=60 * SLOWDOWN)
     assert process.returncode == 0, out
     assert "| show " in out
 
 
 def test_window_goes_with_the_run(display, tmp_path):
-    process = start(display.name, application(tmp_path), "--duration", "2s")
+    process = start(display.name, application(tmp_path))
     wait_for(lambda: shown(display) == 320 * 240, process)
-    out, _ = process.communicate(timeout=20)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60 * SLOWDOWN)
     assert process.returncode == 0, out
-    assert shown(display) == 0
+    wait_for(lambda: shown(display) == 0)  # the display takes it down when it sees that its client has left
 
 
 def test_display_that_is_not_there_is_said_and_the_run_goes_on(tmp_path):
     process = start(":987", application(tmp_path), "--duration", "500ms")
-    out, _ = process.communicate(timeout=20)
+    out, _ = process.communicate(timeout=60 * SLOWDOWN)
     assert process.returncode == 0, out
     assert "no window: there is no display" in out
