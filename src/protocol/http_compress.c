@@ -7,6 +7,7 @@
 
 #define INFLATE_FIRST (64 * 1024)
 #define DEFLATE_STEP (64 * 1024)
+#define ZLIB_MOST ((size_t)1 << 30) // what is shown to zlib at once: its counters are unsigned int
 
 enum coding coding_of(struct slice value)
 {
@@ -107,10 +108,11 @@ static struct nrd_status *inflate_all(z_stream *z, struct growing *g, uint64_t m
                 return status_no_memory();
             }
         }
+        size_t room = g->cap - g->len < ZLIB_MOST ? g->cap - g->len : ZLIB_MOST;
         z->next_out = g->ptr + g->len;
-        z->avail_out = (uInt)(g->cap - g->len);
+        z->avail_out = (uInt)room;
         int rc = inflate(z, Z_NO_FLUSH);
-        g->len = g->cap - z->avail_out;
+        g->len += room - z->avail_out;
         if (rc == Z_STREAM_END) {
             return NULL;
         }
@@ -132,6 +134,7 @@ struct nrd_status *coding_inflate(struct buffer_pool *pool, struct slice in, uin
         return status_new(NRD_INVALID_ARG, "nothing to be decompressed");
     }
     // 15 | 32: the largest window, and gzip or zlib by what the data says.
+    // One step: a body has at most 2 GiB.
     z_stream z = {.next_in = (const unsigned char *)in.ptr, .avail_in = (uInt)in.len};
     if (inflateInit2(&z, 15 | 32) != Z_OK) {
         return status_new(NRD_INTERNAL, "failed to initialize state for data decompression");
@@ -154,10 +157,15 @@ struct nrd_status *coding_inflate(struct buffer_pool *pool, struct slice in, uin
 static struct nrd_status *deflate_all(z_stream *z, const struct stream_chunk *chunk,
                                       struct str *out)
 {
+    size_t taken = 0; // of the chunk
     for (;;) {
-        z->next_in = chunk == NULL ? NULL : chunk->ptr;
-        z->avail_in = chunk == NULL ? 0 : (uInt)chunk->len;
-        int flush = chunk == NULL || chunk->next == NULL ? Z_FINISH : Z_NO_FLUSH;
+        size_t left = chunk == NULL ? 0 : chunk->len - taken;
+        size_t step = left < ZLIB_MOST ? left : ZLIB_MOST;
+        z->next_in = chunk == NULL ? NULL : (const unsigned char *)chunk->ptr + taken;
+        z->avail_in = (uInt)step;
+        taken += step;
+        bool last = step == left && (chunk == NULL || chunk->next == NULL);
+        int flush = last ? Z_FINISH : Z_NO_FLUSH;
         do {
             unsigned char *to = (unsigned char *)str_reserve(out, DEFLATE_STEP);
             if (to == NULL) {
@@ -168,10 +176,13 @@ static struct nrd_status *deflate_all(z_stream *z, const struct stream_chunk *ch
             deflate(z, flush);
             out->len += DEFLATE_STEP - z->avail_out;
         } while (z->avail_out == 0);
-        if (flush == Z_FINISH) {
+        if (last) {
             return NULL;
         }
-        chunk = chunk->next;
+        if (step == left) {
+            chunk = chunk->next;
+            taken = 0;
+        }
     }
 }
 
