@@ -60,8 +60,8 @@ def test_help_lists_every_option():
 
 
 def test_a_model_that_is_absent_is_named(tmp_path):
-    code, _, err = build("/nowhere/model.onnx", "-o", tmp_path / "plan")
-    assert code == 1 and "/nowhere/model.onnx" in err
+    code, _, err = build("/proc/nowhere/model.onnx", "-o", tmp_path / "plan")
+    assert code == 1 and "/proc/nowhere/model.onnx" in err
 
 
 def test_without_tensorrt_the_build_is_refused_by_name(model, tmp_path):

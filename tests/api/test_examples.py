@@ -83,11 +83,11 @@ def test_method_2_without_a_model_names_it(tmp_path):
   source: {type: PatternSourceOp, parameters: {count: 1}}
   model:
     type: InferenceOp
-    parameters: {model_path_map: {m: /nowhere/m.onnx}, pre_processor_map: {m: [x]}, inference_map: {m: [y]}}
+    parameters: {model_path_map: {m: /proc/nowhere/m.onnx}, pre_processor_map: {m: [x]}, inference_map: {m: [y]}}
   report: {type: ReportSinkOp}
 flows: [source -> model -> report]
 """)
     done = subprocess.run([PREFIX / "bin/nereid", "run", application], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
     assert done.returncode == 1
     assert "app.yaml:4:5:" in done.stdout and "operator 'model'" in done.stdout
-    assert "model 'm': there is no '/nowhere/m.onnx'" in done.stdout
+    assert "model 'm': there is no '/proc/nowhere/m.onnx'" in done.stdout

@@ -6,10 +6,12 @@ NEREID_MUTATIONS sets how many. What is known to differ, by its reason, is in KN
 """
 
 import copy
+import http.client
 import json
 import os
 import random
 import re
+import subprocess
 
 import grpc
 import pytest
@@ -188,7 +190,7 @@ class Pair:
     def theirs(self, ask):
         try:
             return ask(self.peer)
-        except OSError:
+        except (OSError, http.client.HTTPException):
             self.deaths += 1
             self.peer.stop()
             self.peer = Server("peer", self.models)
@@ -223,6 +225,14 @@ def test_http(pair):
     assert len(statuses) >= 3 and pair.nereid.alive()
 
 
+def ended(server):
+    """Whether it has; a process that crashes closes its sockets a moment before."""
+    try:
+        return server.process.wait(1) is not None
+    except subprocess.TimeoutExpired:
+        return False
+
+
 def call(server, request):
     with grpc.insecure_channel(server.grpc_url, options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
         method = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer", request_serializer=pb.ModelInferRequest.SerializeToString,
@@ -230,7 +240,7 @@ def call(server, request):
         try:
             return "OK", text_format.MessageToString(method(request, timeout=20))
         except grpc.RpcError as error:
-            if error.code() == grpc.StatusCode.UNAVAILABLE and not server.alive():
+            if error.code() == grpc.StatusCode.UNAVAILABLE and ended(server):
                 raise OSError("the server has ended") from error
             return error.code().name, error.details()
 

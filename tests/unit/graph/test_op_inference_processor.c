@@ -222,8 +222,8 @@ static void processor_refuses_by_name(void **state)
          "{cuda_kernel-x: t, output_dimensions-x: '4,,2'}}",
          "numbers with commas"},
         {"{process_operations: {a: custom_cuda_kernel-x}, processed_map: {a: b}, custom_kernels: "
-         "{cuda_kernel-x: /nowhere.cu}}",
-         "/nowhere.cu"},
+         "{cuda_kernel-x: /proc/nowhere.cu}}",
+         "/proc/nowhere.cu"},
     };
     for (size_t i = 0; i < sizeof(kernels) / sizeof(kernels[0]); i++) {
         fails(unit_run(&inference_processor_op, kernels[i].params), kernels[i].part);
@@ -246,8 +246,8 @@ static void processor_refuses_by_name(void **state)
                    "{process_operations: {'scores:labels:boxes': generate_boxes}}"),
           "config_path");
     fails(unit_run(&inference_processor_op, "{process_operations: {'scores:labels:boxes': "
-                                            "generate_boxes}, config_path: /nowhere.yaml}"),
-          "/nowhere.yaml");
+                                            "generate_boxes}, config_path: /proc/nowhere.yaml}"),
+          "/proc/nowhere.yaml");
     unit_forget();
 }
 

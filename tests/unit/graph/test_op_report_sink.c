@@ -124,8 +124,9 @@ static void sink_refuses_by_name(void **state)
     fails(unit_run(&report_sink_op, "{kinds: {kinds: vector}}"), "'vector'");
     fails(unit_run(&report_sink_op, "{kinds: {features: segmentation}}"),
           "tensor 'features' of FP32 [1,3] cannot be read as segmentation");
-    fails(unit_run(&report_sink_op, "{path: /nowhere/x}"), "/nowhere/x");
-    fails(unit_run(&report_sink_op, "{labels: /nowhere.txt, path: /dev/null}"), "/nowhere.txt");
+    fails(unit_run(&report_sink_op, "{path: /proc/nowhere/x}"), "/proc/nowhere/x");
+    fails(unit_run(&report_sink_op, "{labels: /proc/nowhere.txt, path: /dev/null}"),
+          "/proc/nowhere.txt");
     unit_forget();
 }
 

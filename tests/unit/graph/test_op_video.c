@@ -176,8 +176,8 @@ static void what_cannot_be_replayed_is_named(void **state)
 {
     (void)state;
     static const char *const cases[][2] = {
-        {"{directory: /nowhere, basename: x}", "cannot open '/nowhere/x.gxf_index'"},
-        {"{path: /nowhere/x.mp4}", "'/nowhere/x.mp4': cannot be opened as a video file"},
+        {"{directory: /proc/nowhere, basename: x}", "cannot open '/proc/nowhere/x.gxf_index'"},
+        {"{path: /proc/nowhere/x.mp4}", "'/proc/nowhere/x.mp4': cannot be opened as a video file"},
         {"{directory: $, basename: none}", "no frame of '$/none.gxf_entities' can be read"},
     };
     record("{directory: $, basename: none}", 1);
