@@ -66,7 +66,8 @@ bool http1_server_destroy(struct http1_server *server, uint64_t wait_ms);
 // The connection's own text buffer, empty at first, for a handler that writes a small body.
 struct str *http1_text(struct http1_request *request);
 // Sends status, `headers` (complete lines, each with CRLF; Content-Type among them when `has_type`), Content-Length, then what
-// http1_text() holds and `chunks` (linked by `next`, NULL: none; released when sent or when the client is gone).
+// http1_text() holds and `chunks` (linked by `next`, NULL: none; released when sent or when the client is gone). Where that text
+// has `failed`, the connection ends without a reply.
 // `request` is gone when this returns.
 void http1_reply(struct http1_request *request, int status, struct slice headers, bool has_type,
                  struct stream_chunk *chunks);

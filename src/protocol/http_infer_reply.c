@@ -426,6 +426,10 @@ static void json_sent(struct stream_chunk *chunk)
 static void reply_on_loop(struct loop_task *task)
 {
     struct infer *infer = CONTAINER_OF(task, struct infer, task);
+    if (infer->headers.failed || infer->json.failed) {
+        http1_text(infer->request)->failed =
+            true; // half a head misleads: the connection ends instead
+    }
     // The JSON goes last to the free list: the headers that http1_reply() copies are the infer's too.
     infer->json_chunk = (struct stream_chunk){.next = infer->chunks,
                                               .ptr = infer->json.ptr,
