@@ -36,7 +36,6 @@ struct generate {
     int status; // of the first response
     // The loop's:
     bool begun;
-    unsigned sent;
 };
 
 // ---- the request

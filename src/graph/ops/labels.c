@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Labels: read from a parameter, a file or a message's metadata; see labels.h. Start at labels_read().
 #include "graph/ops/labels.h"
 
 #include <stdio.h>
