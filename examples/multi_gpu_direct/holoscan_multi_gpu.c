@@ -149,7 +149,12 @@ static int read_arguments(int argc, char **argv, struct arguments *a)
         if (i + 1 < argc && text != NULL) {
             *text = argv[++i];
         } else if (i + 1 < argc && strcmp(argv[i], "--frames") == 0) {
-            a->frames = strtol(argv[++i], NULL, 10);
+            char *end = NULL;
+            a->frames = strtol(argv[++i], &end, 10);
+            if (end == argv[i] || *end != '\0' || a->frames < 1) {
+                fprintf(stderr, "%s: --frames: '%s' is no number of frames\n", argv[0], argv[i]);
+                return -1;
+            }
         } else {
             fprintf(
                 stderr,

@@ -75,6 +75,9 @@ def test_method_2_built_by_cmake_and_run(tmp_path):
     for path in ("UnetInference,regions", "ResNetInference", "DenseNetInference"):
         assert re.search(rf"^source,converter,{path},overlay,video +\d+ +\d", out, re.M), out
     assert frames_of(build / "overlay.mp4", tmp_path) == 24
+    for wrong in ("many", "12x", "0", ""):
+        done = subprocess.run(["./holoscan_multi_gpu", "--frames", wrong], cwd=build, stderr=subprocess.PIPE, text=True, timeout=60)
+        assert done.returncode == 1 and f"--frames: '{wrong}' is no number of frames" in done.stderr
 
 
 def test_method_2_without_a_model_names_it(tmp_path):
