@@ -278,18 +278,29 @@ static void include(struct yaml_loader *l, const struct nrd_value *item, size_t 
 
 // ---- the root's sections --------------------------------------------------------------------------------------------
 
+static void load_extension(struct yaml_loader *l, const struct nrd_value *item)
+{
+    const char *path = nrd_value_text(item);
+    if (nrd_value_kind(item) != NRD_VALUE_STRING) {
+        yaml_find(l, item, status_new(NRD_INVALID_ARG, "an extension is the path of a library"));
+    } else if (strstr(path_base(path), "libgxf_") != NULL) {
+        LOG_WARN("%s:%d: '%s' is an extension of GXF, which is not loaded", nrd_value_file(item),
+                 nrd_value_line(item), path);
+    } else {
+        yaml_find(l, item, nrd_app_load_extension(l->app, path));
+    }
+}
+
+// One, or a list of them.
 static void load_extensions(struct yaml_loader *l)
 {
     const struct nrd_value *list = nrd_value_get(l->root, "extensions");
+    if (nrd_value_kind(list) != NRD_VALUE_LIST && nrd_value_kind(list) != NRD_VALUE_NULL) {
+        load_extension(l, list);
+        return;
+    }
     for (size_t i = 0; i < nrd_value_count(list); i++) {
-        const struct nrd_value *item = nrd_value_at(list, i);
-        const char *path = nrd_value_text(item);
-        if (strstr(path_base(path), "libgxf_") != NULL) {
-            LOG_WARN("%s:%d: '%s' is an extension of GXF, which is not loaded",
-                     nrd_value_file(item), nrd_value_line(item), path);
-        } else {
-            yaml_find(l, item, nrd_app_load_extension(l->app, path));
-        }
+        load_extension(l, nrd_value_at(list, i));
     }
 }
 

@@ -304,7 +304,13 @@ static void load_map(struct yaml_loader *l, struct yaml_scope *scope, const stru
     bool good = split_list(slice_of(yaml_text(l, flow, "from")), &from);
     if (nrd_value_kind(list) == NRD_VALUE_LIST) {
         to.count = 0;
-        for (size_t i = 0; i < nrd_value_count(list) && i < ENDS_MAX; i++) {
+        if (nrd_value_count(list) > ENDS_MAX) {
+            yaml_find(l, list,
+                      status_new(NRD_INVALID_ARG, "'to' names %zu inputs, at most %d can be named",
+                                 nrd_value_count(list), ENDS_MAX));
+            return;
+        }
+        for (size_t i = 0; i < nrd_value_count(list); i++) {
             to.texts[to.count++] = slice_of(nrd_value_text(nrd_value_at(list, i)));
         }
         good = good && to.count > 0;

@@ -543,8 +543,9 @@ void yaml_load_section(struct yaml_loader *l, struct yaml_scope *scope,
     if (!is_packaging(resources)) {
         yaml_each(l, scope, resources, "resources", load_resource);
     }
-    if (read_metadata(l, nrd_value_get(section, "metadata"), &enabled, &policy)) {
-        yaml_find(l, section, nrd_fragment_set_metadata(scope->fragment, enabled, policy));
+    const struct nrd_value *metadata = nrd_value_get(section, "metadata");
+    if (read_metadata(l, metadata, &enabled, &policy)) {
+        yaml_find(l, metadata, nrd_fragment_set_metadata(scope->fragment, enabled, policy));
     }
     yaml_each(l, scope, nrd_value_get(section, "operators"), "operators", load_operator);
     yaml_each(l, scope, nrd_value_get(section, "conditions"), "conditions", load_condition);

@@ -347,6 +347,10 @@ static void yaml_app_seed_form_gets_one_source_and_reports(void **state)
     nrd_app_destroy(app);
 }
 
+#define FIVE "b, b, b, b, b"
+#define TWENTY FIVE ", " FIVE ", " FIVE ", " FIVE
+#define SIXTY_FIVE TWENTY ", " TWENTY ", " TWENTY ", " FIVE
+
 static void yaml_app_findings_have_file_line_and_column(void **state)
 {
     (void)state;
@@ -406,10 +410,24 @@ static void yaml_app_findings_have_file_line_and_column(void **state)
          "flows: [{from: a, to: c, capactiy: 2}]\n",
          "@1:48: operator 'b': unknown operator class 'TestX'\n"
          "@2:26: flow: there is no parameter 'capactiy' (did you mean 'capacity'?)"},
+        {"operators: {a: {type: TestSourceOp}}\nmetadata: maybe\n",
+         "@2:11: 'maybe' is no metadata policy: it is one of reject, update, raise"},
+        {"extensions: {a: b}\noperators: {a: {type: TestSourceOp}}\n",
+         "@1:13: an extension is the path of a library"},
+        {"operators: {a: {type: TestSourceOp}}\nflows:\n  - from: a\n    to: [" SIXTY_FIVE "]\n",
+         "@4:9: 'to' names 65 inputs, at most 64 can be named"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         check_findings(cases[i].text, NULL, cases[i].findings);
     }
+    struct nrd_app *app = NULL;
+    struct nrd_status *status =
+        load("extensions: ./nowhere.so\noperators: {a: {type: TestSourceOp}}\n", NULL, &app);
+    assert_non_null(status);
+    assert_non_null(strstr(status_text(status), "app.yaml:1:13: "));
+    assert_non_null(strstr(status_text(status), "./nowhere.so"));
+    status_free(status);
+    nrd_app_destroy(app);
     check_findings("operators: {a: {type: TestSourceOp}}\n", "{set: {b.x: 1}}",
                    "--set b.x: there is no such operator");
 }
