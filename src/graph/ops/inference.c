@@ -32,7 +32,8 @@ struct inference {
         dynamic_dims;
     struct nrd_resource *streams;
     const struct nrd_value *profile;
-    const struct nrd_value *dla;
+    const struct nrd_value *dla, *dla_map;
+    bool dla_fallback;
 
     struct model_files files;
     struct lane lane;
@@ -182,6 +183,17 @@ static const struct nrd_param params[] = {
      .flags = NRD_PARAM_OPTIONAL,
      .offset = AT(dla),
      .help = "Refused unless -1: deep learning accelerators are not built."},
+    {.name = "dla_core_map",
+     .type = NRD_PARAM_VALUE,
+     .flags = NRD_PARAM_OPTIONAL,
+     .offset = AT(dla_map),
+     .help = "The same by model."},
+    {.name = "dla_gpu_fallback",
+     .type = NRD_PARAM_BOOL,
+     .offset = AT(dla_fallback),
+     .fallback = "true",
+     .help = "Taken for compatibility: where there is no such accelerator, nothing falls back from "
+             "it."},
     {0},
 };
 
@@ -320,14 +332,31 @@ static struct nrd_status *setup(struct nrd_operator *op, void *state)
     return lane_setup(&self->lane, op);
 }
 
+static struct nrd_status *refuse_accelerators(const struct inference *self)
+{
+    int64_t core = -1;
+    if (self->dla != NULL && (!nrd_value_get_int(self->dla, &core) || core != -1)) {
+        return status_new(NRD_UNSUPPORTED, "dla_core: deep learning accelerators are not built");
+    }
+    for (size_t i = 0; i < nrd_value_count(self->dla_map); i++) {
+        const char *model = nrd_value_key(self->dla_map, i);
+        NRD_TRY(read_number(self->dla_map, "dla_core_map", model, -1, 1023, &core));
+        if (core != -1) {
+            return bad(nrd_value_at(self->dla_map, i), "dla_core_map", model,
+                       "asks for a deep learning accelerator, and those are not built");
+        }
+    }
+    return NULL;
+}
+
 static struct nrd_status *initialize(struct nrd_operator *op, void *state)
 {
     struct inference *self = state;
     (void)op;
-    int64_t dla = -1;
-    if (self->dla != NULL && (!nrd_value_get_int(self->dla, &dla) || dla != -1)) {
-        return status_new(NRD_UNSUPPORTED, "dla_core: deep learning accelerators are not built");
-    }
+    // What an initialize before that failed has left.
+    lane_fini(&self->lane);
+    model_files_fini(&self->files);
+    NRD_TRY(refuse_accelerators(self));
     size_t count = nrd_value_kind(self->paths) == NRD_VALUE_MAP ? nrd_value_count(self->paths) : 0;
     if (count == 0 || count > LANE_MODELS_MAX) {
         return status_new(NRD_INVALID_ARG, "model_path_map names %zu models, expected 1 to %u",

@@ -198,6 +198,7 @@ static struct nrd_status *initialize(struct nrd_operator *op, void *state)
 {
     struct triton_inference *self = state;
     (void)op;
+    lane_fini(&self->lane); // what an initialize before that failed has left
     bool here = strcmp(self->url, "inprocess") == 0;
     const struct infer_options options = {
         .url = self->url,

@@ -434,6 +434,65 @@ static void map_that_does_not_fit_the_model_is_named(void **state)
     nrd_app_destroy(app);
 }
 
+static void application_that_did_not_compile_may_be_tried_again(void **state)
+{
+    (void)state;
+    write_model("a", "");
+    static const char params[] =
+        "{model_path_map: {a: %s/models/a, b: %s/models/b}, pre_processor_map: {a: [x], b: [x]}, "
+        "inference_map: {a: [p], b: [q]}}";
+    struct nrd_app *app = compose("InferenceOp", params, 3, false);
+    for (int i = 0; i < 2; i++) {
+        struct nrd_status *status = nrd_app_compile(app);
+        assert_non_null(strstr(status_text(status), "model 'b': there is no"));
+        status_free(status);
+    }
+    write_model("b", "");
+    assert_ok(nrd_app_run(app));
+    assert_int_equal(arrived_count, 3);
+    nrd_app_destroy(app);
+
+    static const char triton[] = "{model_name: b, server_url: inprocess, model_repository: "
+                                 "%s/models, in_tensor_names: [x, y]}";
+    app = compose("TritonInferenceOp", triton, 3, false);
+    for (int i = 0; i < 2; i++) {
+        struct nrd_status *status = nrd_app_compile(app);
+        assert_non_null(strstr(status_text(status), "in_tensor_names has 2 names"));
+        status_free(status);
+    }
+    nrd_app_destroy(app);
+}
+
+static void accelerators_are_refused_by_name(void **state)
+{
+    (void)state;
+    write_model("a", "");
+    static const struct {
+        const char *params, *text;
+    } cases[] = {
+        {", dla_core: 0", "dla_core: deep learning accelerators are not built"},
+        {", dla_core_map: {a: '1'}",
+         "dla_core_map: model 'a' asks for a deep learning accelerator"},
+        {", dla_core: -1, dla_core_map: {a: '-1'}, dla_gpu_fallback: false", NULL},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char params[300];
+        snprintf(params, sizeof(params),
+                 "{model_path_map: {a: %%s/models/a}, pre_processor_map: {a: [x]}, inference_map: "
+                 "{a: [p]}%s}",
+                 cases[i].params);
+        struct nrd_app *app = compose("InferenceOp", params, 1, false);
+        struct nrd_status *status = nrd_app_compile(app);
+        if (cases[i].text == NULL) {
+            assert_ok(status);
+        } else {
+            assert_non_null(strstr(status_text(status), cases[i].text));
+            status_free(status);
+        }
+        nrd_app_destroy(app);
+    }
+}
+
 static void steady_state_allocates_nothing(void **state)
 {
     (void)state;
@@ -466,6 +525,8 @@ int main(void)
         TEST(tensor_of_the_wrong_type_ends_the_run),
         TEST(wrong_messages_are_dropped_where_asked),
         TEST(map_that_does_not_fit_the_model_is_named),
+        TEST(application_that_did_not_compile_may_be_tried_again),
+        TEST(accelerators_are_refused_by_name),
         TEST(steady_state_allocates_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
