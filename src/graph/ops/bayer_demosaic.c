@@ -97,9 +97,9 @@ static struct nrd_status *setup(struct nrd_operator *op, void *self)
                             (long long)b->interpolation_mode);
 }
 
-static struct nrd_status *demosaic(struct bayer_demosaic *b, struct pixel_run *run,
-                                   struct nrd_tensor **out)
+static struct nrd_status *demosaic(void *self, struct pixel_run *run, struct nrd_tensor **out)
 {
+    struct bayer_demosaic *b = self;
     struct image from;
     NRD_TRY(pixels_of_tensor(run->tensor, b->in_tensor_name, &from));
     if (from.channels != 1 || from.dtype == NRD_DTYPE_F32 || from.width < 2 || from.height < 2 ||
@@ -122,24 +122,12 @@ static struct nrd_status *demosaic(struct bayer_demosaic *b, struct pixel_run *r
 static struct nrd_status *compute(struct nrd_compute *ctx, void *self)
 {
     struct bayer_demosaic *b = self;
-    struct nrd_message *message = nrd_receive(ctx, 0);
-    struct nrd_tensor *tensor = NULL, *out = NULL;
-    struct pixel_run run;
-    struct nrd_status *status = nrd_message_find_tensor(message, b->in_tensor_name, &tensor);
-    if (status == NULL) {
-        status = pixels_begin(&b->place, ctx, tensor, true, &run);
-    }
-    if (status == NULL) {
-        status = demosaic(b, &run, &out);
-        if (status == NULL) {
-            status = pixels_emit(ctx, 0, b->out_tensor_name, out, message);
-        } else {
-            nrd_tensor_unref(out);
-        }
-        pixels_end(&run);
-    }
-    nrd_message_unref(message);
-    return status;
+    const struct pixel_step step = {.in_name = b->in_tensor_name,
+                                    .out_name = b->out_tensor_name,
+                                    .gpu = true,
+                                    .place = &b->place,
+                                    .work = demosaic};
+    return pixels_compute(ctx, &step, self);
 }
 
 const struct nrd_operator_class bayer_demosaic_op = {

@@ -270,7 +270,7 @@ static struct nrd_status *setup(struct nrd_operator *op, void *self)
 // The steps of one frame: `image` is the picture as it is by now, `owned` the tensor that it lies in when it is not the input.
 struct job {
     struct format_converter *f;
-    struct pixel_run run;
+    struct pixel_run *run;
     struct image image;
     struct nrd_tensor *owned;
     bool bgr;
@@ -288,7 +288,7 @@ static struct nrd_status *new_picture(struct job *job, uint32_t width, uint32_t 
                                       struct nrd_tensor **tensor, struct image *image)
 {
     const int64_t dims[3] = {height, width, channels};
-    NRD_TRY(pixels_allocate(&job->run, NULL, dtype, dims, 3, tensor));
+    NRD_TRY(pixels_allocate(job->run, NULL, dtype, dims, 3, tensor));
     *image = image_of((*tensor)->data, width, height, channels, dtype);
     return NULL;
 }
@@ -333,12 +333,12 @@ static struct nrd_status *read_input(struct job *job)
         struct image_yuv yuv;
         struct nrd_tensor *tensor = NULL;
         struct image rgb;
-        NRD_TRY(yuv_of_tensor(f, job->run.tensor, &yuv));
+        NRD_TRY(yuv_of_tensor(f, job->run->tensor, &yuv));
         NRD_TRY(new_picture(job, yuv.width, yuv.height, 3, NRD_DTYPE_U8, &tensor, &rgb));
         keep(job, tensor, rgb);
-        return job->run.device->from_yuv(&job->run, &yuv, matrix_of(f, f->from), &rgb, order, 255);
+        return job->run->device->from_yuv(job->run, &yuv, matrix_of(f, f->from), &rgb, order, 255);
     }
-    NRD_TRY(pixels_of_tensor(job->run.tensor, f->in_tensor_name, &job->image));
+    NRD_TRY(pixels_of_tensor(job->run->tensor, f->in_tensor_name, &job->image));
     if (f->from != NULL) {
         job->bgr = f->from->bgr;
         if (f->from->dtype != job->image.dtype ||
@@ -346,7 +346,7 @@ static struct nrd_status *read_input(struct job *job)
             char shape[PIXELS_SHAPE_MAX];
             return status_new(NRD_INVALID_ARG, "tensor '%s' of %s %s is no picture in '%s'",
                               f->in_tensor_name, nrd_dtype_name(job->image.dtype),
-                              pixels_shape(job->run.tensor, shape), f->from->name);
+                              pixels_shape(job->run->tensor, shape), f->from->name);
         }
     }
     return NULL;
@@ -373,9 +373,9 @@ static struct nrd_status *fill_letterbox(struct job *job, const struct image *to
 {
     float pixel[IMAGE_CHANNELS_MAX];
     fill_pixel(job->f, to->dtype, pixel);
-    if (job->run.device->memory == NRD_MEMORY_GPU) {
-        return job->run.device->fill(&job->run, to->data, *(const uint8_t *)pixel,
-                                     to->stride * to->height);
+    if (job->run->device->memory == NRD_MEMORY_GPU) {
+        return job->run->device->fill(job->run, to->data, *(const uint8_t *)pixel,
+                                      to->stride * to->height);
     }
     image_fill_around(to, rect, pixel);
     return NULL;
@@ -412,7 +412,7 @@ static struct nrd_status *resize(struct job *job)
         .antialias = f->antialias,
     };
     struct nrd_status *status =
-        job->run.device->resize(&job->run, &f->resizer, &options, &from, &part);
+        job->run->device->resize(job->run, &f->resizer, &options, &from, &part);
     keep(job, tensor, to);
     return status;
 }
@@ -481,9 +481,9 @@ static struct nrd_status *write_yuv(struct job *job, struct nrd_tensor **out)
                           f->to->name);
     }
     const int64_t dims[3] = {packed ? from->height : from->height / 2 * 3, from->width, 2};
-    NRD_TRY(pixels_allocate(&job->run, f->pool, NRD_DTYPE_U8, dims, packed ? 3 : 2, out));
+    NRD_TRY(pixels_allocate(job->run, f->pool, NRD_DTYPE_U8, dims, packed ? 3 : 2, out));
     struct image_yuv yuv = image_yuv_of((*out)->data, f->to->layout, from->width, from->height);
-    return job->run.device->to_yuv(&job->run, from, job->bgr ? 2 : 0, matrix_of(f, f->to), &yuv);
+    return job->run->device->to_yuv(job->run, from, job->bgr ? 2 : 0, matrix_of(f, f->to), &yuv);
 }
 
 static struct nrd_status *write_output(struct job *job, struct nrd_tensor **out)
@@ -508,11 +508,11 @@ static struct nrd_status *write_output(struct job *job, struct nrd_tensor **out)
         dims[2] = from->height;
         dims[3] = from->width;
     }
-    NRD_TRY(pixels_allocate(&job->run, f->pool, f->to->dtype, batch ? dims : dims + 1,
-                            batch ? 4 : 3, out));
+    NRD_TRY(pixels_allocate(job->run, f->pool, f->to->dtype, batch ? dims : dims + 1, batch ? 4 : 3,
+                            out));
     if (planes) {
-        return job->run.device->convert_planar(&job->run, from, (*out)->data, channels,
-                                               f->to->dtype, &how);
+        return job->run->device->convert_planar(job->run, from, (*out)->data, channels,
+                                                f->to->dtype, &how);
     }
     if (channels == 1 && from->channels >= 3 && from->dtype == NRD_DTYPE_U8 &&
         f->to->dtype == NRD_DTYPE_U8 && f->out_channel_order.count == 0 && !job->bgr) {
@@ -521,14 +521,21 @@ static struct nrd_status *write_output(struct job *job, struct nrd_tensor **out)
         return NULL;
     }
     struct image to = image_of((*out)->data, from->width, from->height, channels, f->to->dtype);
-    return job->run.device->convert(&job->run, from, &to, &how);
+    return job->run->device->convert(job->run, from, &to, &how);
 }
 
-static struct nrd_status *convert(struct job *job, struct nrd_tensor **out)
+static struct nrd_status *convert(void *self, struct pixel_run *run, struct nrd_tensor **out)
 {
-    NRD_TRY(read_input(job));
-    NRD_TRY(resize(job));
-    return write_output(job, out);
+    struct job job = {.f = self, .run = run};
+    struct nrd_status *status = read_input(&job);
+    if (status == NULL) {
+        status = resize(&job);
+    }
+    if (status == NULL) {
+        status = write_output(&job, out);
+    }
+    nrd_tensor_unref(job.owned);
+    return status;
 }
 
 // What there are no kernels for: some filters, letterboxes of more than one byte value, grey from colour.
@@ -543,25 +550,12 @@ static bool gpu_can(const struct format_converter *f)
 static struct nrd_status *compute(struct nrd_compute *ctx, void *self)
 {
     struct format_converter *f = self;
-    struct nrd_message *message = nrd_receive(ctx, 0);
-    struct nrd_tensor *tensor = NULL, *out = NULL;
-    struct job job = {.f = f};
-    struct nrd_status *status = nrd_message_find_tensor(message, f->in_tensor_name, &tensor);
-    if (status == NULL) {
-        status = pixels_begin(&f->place, ctx, tensor, gpu_can(f), &job.run);
-    }
-    if (status == NULL) {
-        status = convert(&job, &out);
-        if (status == NULL) {
-            status = pixels_emit(ctx, 0, f->out_tensor_name, out, message);
-        } else {
-            nrd_tensor_unref(out);
-        }
-        nrd_tensor_unref(job.owned);
-        pixels_end(&job.run);
-    }
-    nrd_message_unref(message);
-    return status;
+    const struct pixel_step step = {.in_name = f->in_tensor_name,
+                                    .out_name = f->out_tensor_name,
+                                    .gpu = gpu_can(f),
+                                    .place = &f->place,
+                                    .work = convert};
+    return pixels_compute(ctx, &step, self);
 }
 
 static void destroy(struct nrd_operator *op, void *self)

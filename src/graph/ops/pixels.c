@@ -202,3 +202,40 @@ struct nrd_status *pixels_emit(struct nrd_compute *ctx, size_t output, const cha
     enum nrd_code code = nrd_emit(ctx, output, message);
     return code == NRD_OK ? NULL : nrd_compute_fail(ctx, code, "its output is full");
 }
+
+static struct nrd_status *find_input(const struct pixel_step *step,
+                                     const struct nrd_message *message, struct nrd_tensor **tensor)
+{
+    bool is_there = nrd_message_tensor(message, step->in_name) != NULL;
+    if (!is_there && step->takes_only && nrd_message_tensor_count(message) == 1) {
+        *tensor = nrd_message_tensor_at(message, 0, NULL);
+        return NULL;
+    }
+    return nrd_message_find_tensor(message, step->in_name, tensor);
+}
+
+struct nrd_status *pixels_compute(struct nrd_compute *ctx, const struct pixel_step *step,
+                                  void *self)
+{
+    struct nrd_message *message = nrd_receive(ctx, 0);
+    struct nrd_tensor *tensor = NULL, *out = NULL;
+    struct pixel_run run;
+    if (message == NULL) {
+        return NULL; // an input without a condition
+    }
+    struct nrd_status *status = find_input(step, message, &tensor);
+    if (status == NULL) {
+        status = pixels_begin(step->place, ctx, tensor, step->gpu, &run);
+    }
+    if (status == NULL) {
+        status = step->work(self, &run, &out);
+        if (status == NULL) {
+            status = pixels_emit(ctx, 0, step->out_name, out, message);
+        } else {
+            nrd_tensor_unref(out);
+        }
+        pixels_end(&run);
+    }
+    nrd_message_unref(message);
+    return status;
+}

@@ -96,4 +96,18 @@ NRD_MUST_USE struct nrd_status *pixels_emit(struct nrd_compute *ctx, size_t outp
                                             const char *name, struct nrd_tensor *tensor,
                                             const struct nrd_message *from);
 
+// What an operator of one input and one output does: a tensor in, a picture out.
+struct pixel_step {
+    const char *in_name;
+    bool takes_only; // of a message with one tensor that one is taken, whatever its name
+    const char *out_name;
+    bool gpu; // as of pixels_begin()
+    struct pixel_place *place;
+    // Makes a tensor of `run->tensor`: returns owned, and what it has set when it fails is given up.
+    struct nrd_status *(*work)(void *self, struct pixel_run *run, struct nrd_tensor **out);
+};
+// Its compute: receives on input 0, sends on output 0. Without a message it does nothing. Thread: the operator's.
+NRD_MUST_USE struct nrd_status *pixels_compute(struct nrd_compute *ctx,
+                                               const struct pixel_step *step, void *self);
+
 #endif

@@ -105,9 +105,9 @@ static struct nrd_status *read_scores(const struct segmentation_postprocessor *s
     return NULL;
 }
 
-static struct nrd_status *make_map(struct segmentation_postprocessor *s, struct pixel_run *run,
-                                   struct nrd_tensor **out)
+static struct nrd_status *make_map(void *self, struct pixel_run *run, struct nrd_tensor **out)
 {
+    const struct segmentation_postprocessor *s = self;
     struct image_scores scores;
     NRD_TRY(read_scores(s, run->tensor, &scores));
     const int64_t dims[3] = {scores.height, scores.width, 1};
@@ -124,30 +124,13 @@ static struct nrd_status *make_map(struct segmentation_postprocessor *s, struct 
 static struct nrd_status *compute(struct nrd_compute *ctx, void *self)
 {
     struct segmentation_postprocessor *s = self;
-    struct nrd_message *message = nrd_receive(ctx, 0);
-    struct nrd_tensor *tensor = nrd_message_tensor(message, s->in_tensor_name), *out = NULL;
-    struct pixel_run run;
-    struct nrd_status *status = NULL;
-    if (tensor == NULL && nrd_message_tensor_count(message) == 1) {
-        tensor = nrd_message_tensor_at(message, 0, NULL);
-    }
-    if (tensor == NULL) {
-        status = nrd_message_find_tensor(message, s->in_tensor_name, &tensor);
-    }
-    if (status == NULL) {
-        status = pixels_begin(&s->place, ctx, tensor, true, &run);
-    }
-    if (status == NULL) {
-        status = make_map(s, &run, &out);
-        if (status == NULL) {
-            status = pixels_emit(ctx, 0, s->out_tensor_name, out, message);
-        } else {
-            nrd_tensor_unref(out);
-        }
-        pixels_end(&run);
-    }
-    nrd_message_unref(message);
-    return status;
+    const struct pixel_step step = {.in_name = s->in_tensor_name,
+                                    .takes_only = true,
+                                    .out_name = s->out_tensor_name,
+                                    .gpu = true,
+                                    .place = &s->place,
+                                    .work = make_map};
+    return pixels_compute(ctx, &step, self);
 }
 
 const struct nrd_operator_class segmentation_postprocessor_op = {

@@ -82,9 +82,39 @@ static void segmentation_refuses_by_name(void **state)
     unit_forget();
 }
 
+// An input whose condition somebody took away is empty at times.
+static void empty_input_is_no_work(void **state)
+{
+    (void)state;
+    static const struct nrd_operator_class *const tables[] = {
+        &bayer_demosaic_op, &format_converter_op, &segmentation_postprocessor_op};
+    for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
+        char none[64];
+        struct nrd_app *app = make_app();
+        struct nrd_fragment *f = nrd_app_fragment(app);
+        struct nrd_operator *source = add(f, &unit_source_op, "source", NULL);
+        struct nrd_operator *op = add(
+            f, tables[i], "op", tables[i] == &format_converter_op ? "{out_dtype: float32}" : NULL);
+        struct nrd_operator *sink = add(f, &unit_sink_op, "sink", NULL);
+        add_condition(source, "CountCondition", "{count: 0}");
+        add_condition(op, "CountCondition", "{count: 3}");
+        snprintf(none, sizeof(none), "{receiver: %s}", tables[i]->inputs[0].name);
+        struct nrd_value *map = yaml(none);
+        ok(nrd_add_condition(op, "NoneCondition", NULL, map, NULL));
+        nrd_value_free(map);
+        flow(source, op);
+        flow(op, sink);
+        ok(nrd_app_run(app));
+        assert_int_equal(counts_of(op).computes, 3);
+        assert_int_equal(counts_of(op).emitted, 0);
+        nrd_app_destroy(app);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(empty_input_is_no_work),
         cmocka_unit_test(demosaic_sends_rgb_or_rgba_of_the_same_type),
         cmocka_unit_test(demosaic_refuses_by_name),
         cmocka_unit_test(segmentation_reads_each_layout),
