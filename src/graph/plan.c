@@ -156,6 +156,48 @@ static struct nrd_status *lay_outputs(struct plan *plan, struct nrd_compute *exe
     return NULL;
 }
 
+// ---- cycles ----
+
+// Marks whom messages of `from` can reach. Flows are by consumer in topological order, so that mostly two passes do.
+static void mark_reached(const struct plan *plan, const struct nrd_compute *from, bool *reached)
+{
+    memset(reached, 0, plan->exec_count * sizeof(*reached));
+    reached[from->index] = true;
+    for (bool changed = true; changed;) {
+        changed = false;
+        for (uint32_t i = 0; i < plan->flow_count; i++) {
+            const struct plan_flow *flow = &plan->flows[i];
+            if (reached[flow->producer->index] && !reached[flow->consumer->index]) {
+                reached[flow->consumer->index] = true;
+                changed = true;
+            }
+        }
+    }
+}
+
+// Of each cycle at least one flow goes against the order. (So may a flow out of a cycle, which comes back to nobody.)
+static struct nrd_status *find_rounds(struct plan *plan)
+{
+    bool *reached = NULL;
+    plan->room = plan->exec_count;
+    for (uint32_t i = 0; i < plan->flow_count; i++) {
+        struct plan_flow *flow = &plan->flows[i];
+        plan->room += flow->capacity;
+        if (flow->producer->index < flow->consumer->index) {
+            continue;
+        }
+        if (reached == NULL) {
+            reached = arena_alloc(&plan->arena, plan->exec_count * sizeof(*reached));
+            if (reached == NULL) {
+                return status_no_memory();
+            }
+        }
+        mark_reached(plan, flow->consumer, reached);
+        flow->comes_round = reached[flow->producer->index];
+    }
+    return NULL;
+}
+
 // ---- conditions ----
 
 // A default condition of a port. It belongs to the plan.
@@ -308,6 +350,7 @@ static struct nrd_status *lay_out(struct nrd_app *app, struct plan *plan)
             messages += nrd_operator_messages_in_flight(exec->op, o);
         }
     }
+    NRD_TRY(find_rounds(plan));
     for (uint32_t i = 0; i < plan->exec_count; i++) {
         NRD_TRY(lay_conditions(plan, &plan->execs[i]));
     }
@@ -431,6 +474,7 @@ static void reset_record(struct nrd_compute *exec)
     exec->holds_event = false;
     exec->heap_at = 0;
     exec->count = 0;
+    exec->rounds_end = 0;
     exec->fault = NRD_OK;
     exec->worker = NULL;
     exec->long_computes = EXEC_SHORTS; // nothing is known yet

@@ -32,6 +32,7 @@ struct plan_flow {
     bool latest;
     bool wakes_consumer; // a condition of the consumer looks at this flow
     bool wakes_producer; // likewise
+    bool comes_round;    // closes a cycle: what the consumer sends may come back by it
     struct nrd_compute *producer;
     struct nrd_compute *consumer;
     const struct graph_flow *flow;
@@ -100,6 +101,8 @@ struct nrd_compute {
     uint32_t heap_at;  // place in the pool's timers + 1; 0: none
     int64_t wake_time; // of that timer
     uint64_t count;    // executions
+    uint64_t
+        rounds_end; // draining: from this count on not for what comes round alone; 0: not known yet
     struct nrd_value *metadata;
     struct nrd_status *error; // of metadata, of this execution
     enum nrd_code fault;      // of an emit that found no room
@@ -129,6 +132,7 @@ struct plan {
     uint32_t exec_room;
     struct plan_flow *flows; // by consumer, input, connection
     uint32_t flow_count;
+    uint64_t room; // messages that can be on their way: all queues, and one in each operator's hand
     struct pool **pools;
     uint32_t pool_count;
     struct message_pools messages;

@@ -137,8 +137,8 @@ static void went_quiet(struct run *run)
         token_release(run);
         return;
     }
-    bool waits = atomic_load_explicit(&run->phase, memory_order_relaxed) == RUN_GOING &&
-                 (!run->stop_on_deadlock || run->quiet_timeout > 0);
+    uint32_t phase = atomic_load_explicit(&run->phase, memory_order_relaxed);
+    bool waits = phase == RUN_GOING && (!run->stop_on_deadlock || run->quiet_timeout > 0);
     if (waits) {
         // Only somebody from outside can go on, and the caller's thread counts the time until that.
         uint64_t never = 0;
@@ -157,6 +157,7 @@ static void went_quiet(struct run *run)
     if (atomic_compare_exchange_strong_explicit(&run->tokens, &one, TOKENS_OVER,
                                                 memory_order_acq_rel, memory_order_relaxed)) {
         run->was_quiet = true;
+        run->was_drained = phase == RUN_DRAINING;
         end(run);
     } else {
         token_release(run);
@@ -294,6 +295,7 @@ static void reset(struct run *run, struct plan *plan)
 {
     run->failed = NULL;
     run->was_quiet = false;
+    run->was_drained = false;
     atomic_store(&run->error, NULL);
     atomic_store(&run->quiet_since, 0);
     parking_init(&run->caller);

@@ -23,6 +23,7 @@ struct run {
     _Atomic(struct nrd_status *) error;
     struct nrd_compute *failed;   // whose error it is; NULL: nobody's
     bool was_quiet;               // ended because nothing could happen any more
+    bool was_drained;             // that was after a stop
     _Atomic uint64_t quiet_since; // of clock_now_ns(); 0: not quiet, or nobody waits for it
 
     _Alignas(CACHE_LINE) _Atomic int64_t tokens;

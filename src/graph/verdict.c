@@ -163,7 +163,7 @@ struct nrd_status *run_verdict(struct run *run)
                  !through[flow->consumer->index];
     }
     struct nrd_status *status = NULL;
-    if (stuck) {
+    if (stuck && !run->was_drained) {
         status = deadlock(plan, through);
     } else {
         note_left(plan);

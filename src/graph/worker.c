@@ -31,14 +31,21 @@ static unsigned rank(enum nrd_condition_state state)
     return RANKS[state];
 }
 
-static bool has_messages(const struct nrd_compute *exec)
+// Whether there are messages to deliver, in a run that is to end. One that goes round a cycle would be on its way for ever: for such
+// messages alone an operator runs only as often as there could be messages on their way when the stop came.
+static bool has_messages(struct nrd_compute *exec)
 {
+    bool round = false;
     for (uint32_t i = 0; i < exec->flow_count; i++) {
-        if (!exec->flows[i].latest && flow_fill(&exec->flows[i]) != 0) {
-            return true;
+        const struct plan_flow *flow = &exec->flows[i];
+        if (!flow->latest && flow_fill(flow) != 0) {
+            if (!flow->comes_round) {
+                return true;
+            }
+            round = true;
         }
     }
-    return false;
+    return round && exec->count < exec->rounds_end;
 }
 
 static enum nrd_condition_state look_at_all(struct nrd_compute *exec, int64_t *target)
@@ -71,6 +78,9 @@ enum nrd_condition_state exec_look(struct nrd_compute *exec, int64_t *target)
     }
     if (exec->is_source) {
         return NRD_CONDITION_NEVER;
+    }
+    if (exec->rounds_end == 0) {
+        exec->rounds_end = exec->count + exec->plan->room;
     }
     // What is on its way is still delivered, and so is what an operator has asked for elsewhere (a model's answers): an event that is
     // outstanding is waited for, and one that has come lets its operator run. But nothing runs for the sake of time alone.

@@ -82,6 +82,42 @@ static void cycle_with_a_free_input_ends_with_its_source(void **state)
     }
 }
 
+// Sends one number, and then on what comes back. Stops the run after a while, and drains.
+static struct nrd_status *wheel_compute(struct nrd_compute *ctx, void *self)
+{
+    struct unit *u = self;
+    bool came = unit_take(ctx, u, 0);
+    u->computes++;
+    if (u->computes == 500) {
+        nrd_operator_stop_run(nrd_compute_operator(ctx), true);
+    }
+    return came || u->sent == 0 ? unit_code(ctx, unit_send(ctx, u, 0)) : NULL;
+}
+UNIT_CLASS(WHEEL, "Wheel", UNIT_FREE, UNIT_OUT, wheel_compute);
+
+static void message_that_goes_round_for_ever_does_not_keep_a_stop_from_ending(void **state)
+{
+    (void)state;
+    for (int i = 0; i < UNIT_SCHEDULER_COUNT; i++) {
+        struct nrd_app *app = make_app();
+        struct nrd_fragment *f = nrd_app_fragment(app);
+        set_scheduler(f, UNIT_SCHEDULERS[i][0], UNIT_SCHEDULERS[i][1]);
+        // Added first, it counts for the root of what it is only behind: what it has is delivered all the same.
+        struct nrd_operator *rx = add(f, &UNIT_SINK, "rx", NULL);
+        struct nrd_operator *wheel = add(f, &WHEEL, "wheel", NULL);
+        struct nrd_operator *back = add(f, &UNIT_PASS, "back", NULL);
+        flow(wheel, back);
+        flow(back, wheel);
+        flow(back, rx);
+        for (int run = 0; run < 2; run++) {
+            ok(nrd_app_run(app));
+            assert_int_equal(counts_of(rx).received, counts_of(back).emitted);
+            assert_true(counts_of(wheel).computes < 600);
+        }
+        nrd_app_destroy(app);
+    }
+}
+
 // A fork whose branches come together again, one of which swallows most messages: the join waits for it, and the fork for the join.
 static struct nrd_status *swallow_compute(struct nrd_compute *ctx, void *self)
 {
@@ -519,6 +555,7 @@ int main(void)
         cmocka_unit_test(no_message_is_lost_in_many_runs_of_every_scheduler),
         cmocka_unit_test(empty_application_ends_at_once),
         cmocka_unit_test(cycle_with_a_free_input_ends_with_its_source),
+        cmocka_unit_test(message_that_goes_round_for_ever_does_not_keep_a_stop_from_ending),
         cmocka_unit_test(operators_that_wait_for_each_other_are_named),
         cmocka_unit_test(failing_operator_ends_the_run_in_every_phase),
         cmocka_unit_test(initialize_that_fails_refuses_the_graph),
