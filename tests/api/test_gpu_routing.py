@@ -105,6 +105,7 @@ def test_equal_gpus_share_the_load(serve, scheduling):
 
 
 def test_slow_gpu_helps_by_what_it_is_worth(serve):
-    with serve([1, 4], busy_us=8000) as server:
-        shares = collections.Counter(at_once(server, 400, 32))
-    assert 20 <= shares[0] <= 160, shares  # one to four is 80
+    # Far longer than a busy machine's processor takes for a request: where that is what all wait for, a slow GPU is as good as a fast one.
+    with serve([1, 4], busy_us=64000) as server:
+        shares = collections.Counter(at_once(server, 240, 32))
+    assert 12 <= shares[0] <= 96, shares  # one to four is 48
