@@ -2,6 +2,7 @@
 """For every test folder: makes tests/servers.py importable, and deals with peers that crash (servers.py says why)."""
 
 import pathlib
+import resource
 import sys
 
 import pytest
@@ -11,6 +12,11 @@ from _pytest.runner import runtestprotocol
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import servers  # noqa: E402
+
+# A thousand connections have two ends; many a shell gives 1024 descriptors, and lets who asks have more.
+SOFT, HARD = resource.getrlimit(resource.RLIMIT_NOFILE)
+if SOFT != resource.RLIM_INFINITY and SOFT < 20000:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (20000 if HARD == resource.RLIM_INFINITY else max(SOFT, min(HARD, 20000)), HARD))
 
 
 def tear_down(item):
