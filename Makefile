@@ -222,10 +222,12 @@ $(program): $(cli_obj) $(trt_library_obj) $(cli_libs) $(core_so) $(nereid_so)
 $(B)/bin/tritonserver $(B)/bin/holoscan: $(program)
 	@ln -sf nereid $@
 
-common_obj := $(patsubst %.c,$(B)/obj/%.o,$(sort $(wildcard backends/common/*.c)))
+common_obj := $(patsubst %.c,$(B)/obj/%.o,$(sort $(filter-out %/entry.c,$(wildcard backends/common/*.c))))
+# The functions that a host calls: in backends only, as tests that are hosts have no table for them.
+entry_obj := $(B)/obj/backends/common/entry.o
 backend_map := backends/common/backend.map
 define backend_rules
-$(call backend_so,$1): $(patsubst %,$(B)/obj/%.o,$(basename $(sort $(wildcard backends/$1/*.c backends/$1/*.cc)))) $(common_obj) $(call libs_for,gpu) $(wildcard $(backend_map))
+$(call backend_so,$1): $(patsubst %,$(B)/obj/%.o,$(basename $(sort $(wildcard backends/$1/*.c backends/$1/*.cc)))) $(entry_obj) $(common_obj) $(call libs_for,gpu) $(wildcard $(backend_map))
 	@mkdir -p $$(@D)
 	@echo "  LD    $$@"
 	$$(q)$$(CC) -shared $$(ldflags) -Wl,-soname,libtriton_$1.so $$(if $$(wildcard $(backend_map)),-Wl$$(comma)--version-script=$(backend_map)) -Wl,--exclude-libs,ALL \

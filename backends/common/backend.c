@@ -149,3 +149,17 @@ TRITONSERVER_Error *backend_parse_bool(const char *what, struct slice text, bool
                              "failed to convert '%.*s' to boolean for '%s'", (int)text.len,
                              text.ptr, what);
 }
+
+TRITONSERVER_Error *backend_setting_int(const struct backend_settings *settings, const char *key,
+                                        int *value)
+{
+    struct slice text = {0};
+    return backend_setting(settings, key, &text) ? backend_parse_int(key, text, value) : NULL;
+}
+
+TRITONSERVER_Error *backend_setting_bool(const struct backend_settings *settings, const char *key,
+                                         bool *value)
+{
+    struct slice text = {0};
+    return backend_setting(settings, key, &text) ? backend_parse_bool(key, text, value) : NULL;
+}

@@ -62,5 +62,10 @@ bool backend_setting(const struct backend_settings *settings, const char *key, s
 NRD_MUST_USE TRITONSERVER_Error *backend_parse_int(const char *what, struct slice text, int *value);
 NRD_MUST_USE TRITONSERVER_Error *backend_parse_bool(const char *what, struct slice text,
                                                     bool *value);
+// The same for a setting, under its name; one that is absent leaves `*value` as it is. Thread: any.
+NRD_MUST_USE TRITONSERVER_Error *backend_setting_int(const struct backend_settings *settings,
+                                                     const char *key, int *value);
+NRD_MUST_USE TRITONSERVER_Error *backend_setting_bool(const struct backend_settings *settings,
+                                                      const char *key, bool *value);
 
 #endif

@@ -11,14 +11,14 @@
 //   creation_delay_sec              sleep that long in loading
 //   response_parameters             "true": responses carry param0 (string), param1 (int), param2
 //   input_byte_size_counter         "true": a metric of that name counts the bytes that came in
-// Start at TRITONBACKEND_ModelInstanceExecute.
+// Start at this_backend.
 #include <pthread.h>
 #include <stdatomic.h>
 #include <time.h>
 
 #include "backends/common/batch.h"
+#include "backends/common/entry.h"
 #include "backends/common/model_config.h"
-#include "base/mem.h"
 #include "base/str.h"
 #include "nereid/ext/core.h"
 
@@ -196,139 +196,68 @@ static TRITONSERVER_Error *refuse_decoupled(const struct model_config *config)
     return NULL;
 }
 
-// ---- the entry points ----
+// ---- the backend, its models and instances ----
 
-TRITONSERVER_Error *TRITONBACKEND_Initialize(TRITONBACKEND_Backend *backend)
+static TRITONSERVER_Error *backend_init(void *backend, TRITONBACKEND_Backend *handle,
+                                        const struct backend_settings *settings)
 {
-    BACKEND_TRY(backend_check_version("identity"));
-    struct identity_backend *state = mem_calloc(1, sizeof(*state));
-    if (state == NULL) {
-        return backend_no_memory();
-    }
-    pthread_mutex_init(&state->mutex, NULL);
-    return TRITONBACKEND_BackendSetState(backend, state);
-}
-
-TRITONSERVER_Error *TRITONBACKEND_Finalize(TRITONBACKEND_Backend *backend)
-{
-    void *state = NULL;
-    BACKEND_TRY(TRITONBACKEND_BackendState(backend, &state));
-    struct identity_backend *s = state;
-    if (s != NULL) {
-        if (s->family != NULL) {
-            backend_log_error(TRITONSERVER_MetricFamilyDelete(s->family),
-                              "failed to delete the metric family");
-        }
-        pthread_mutex_destroy(&s->mutex);
-        mem_free(s);
-    }
+    struct identity_backend *b = backend;
+    (void)handle;
+    (void)settings;
+    pthread_mutex_init(&b->mutex, NULL);
     return NULL;
 }
 
-TRITONSERVER_Error *TRITONBACKEND_GetBackendAttribute(TRITONBACKEND_Backend *backend,
-                                                      TRITONBACKEND_BackendAttribute *attributes)
+static void backend_fini(void *backend)
 {
-    (void)backend;
-    // Where there are GPUs, a model that names no instance group would be given to them.
-    BACKEND_TRY(TRITONBACKEND_BackendAttributeAddPreferredInstanceGroup(
-        attributes, TRITONSERVER_INSTANCEGROUPKIND_CPU, 0, NULL, 0));
-    return TRITONBACKEND_BackendAttributeSetParallelModelInstanceLoading(attributes, true);
+    struct identity_backend *b = backend;
+    if (b->family != NULL) {
+        backend_log_error(TRITONSERVER_MetricFamilyDelete(b->family),
+                          "failed to delete the metric family");
+    }
+    pthread_mutex_destroy(&b->mutex);
 }
 
-static void destroy_model(struct identity_model *m)
+static TRITONSERVER_Error *model_init(void *model, TRITONBACKEND_Model *handle, void *backend)
 {
+    struct identity_model *m = model;
+    BACKEND_TRY(model_config_init(&m->config, handle));
+    BACKEND_TRY(refuse_decoupled(&m->config));
+    BACKEND_TRY(make_pairs(m));
+    return read_parameters(backend, m);
+}
+
+static void model_fini(void *model)
+{
+    struct identity_model *m = model;
     if (m->counter != NULL) {
         backend_log_error(TRITONSERVER_MetricDelete(m->counter), "failed to delete the metric");
     }
     model_config_fini(&m->config);
-    mem_free(m);
 }
 
-TRITONSERVER_Error *TRITONBACKEND_ModelInitialize(TRITONBACKEND_Model *model)
+static TRITONSERVER_Error *instance_init(void *instance, TRITONBACKEND_ModelInstance *handle,
+                                         void *model, TRITONSERVER_InstanceGroupKind kind,
+                                         int32_t gpu)
 {
-    TRITONBACKEND_Backend *backend = NULL;
-    void *backend_state = NULL;
-    BACKEND_TRY(TRITONBACKEND_ModelBackend(model, &backend));
-    BACKEND_TRY(TRITONBACKEND_BackendState(backend, &backend_state));
-    struct identity_model *m = mem_calloc(1, sizeof(*m));
-    if (m == NULL) {
-        return backend_no_memory();
-    }
-    TRITONSERVER_Error *error = model_config_init(&m->config, model);
-    if (error != NULL) {
-        mem_free(m);
-        return error;
-    }
-    error = refuse_decoupled(&m->config);
-    if (error == NULL) {
-        error = make_pairs(m);
-    }
-    if (error == NULL) {
-        error = read_parameters(backend_state, m);
-    }
-    if (error == NULL) {
-        error = TRITONBACKEND_ModelSetState(model, m);
-    }
-    if (error != NULL) {
-        destroy_model(m);
-    }
-    return error;
-}
-
-TRITONSERVER_Error *TRITONBACKEND_ModelFinalize(TRITONBACKEND_Model *model)
-{
-    void *state = NULL;
-    BACKEND_TRY(TRITONBACKEND_ModelState(model, &state));
-    if (state != NULL) {
-        destroy_model(state);
-    }
-    return NULL;
-}
-
-TRITONSERVER_Error *TRITONBACKEND_ModelInstanceInitialize(TRITONBACKEND_ModelInstance *instance)
-{
-    TRITONSERVER_InstanceGroupKind kind = TRITONSERVER_INSTANCEGROUPKIND_CPU;
-    TRITONBACKEND_Model *model = NULL;
-    void *state = NULL;
-    BACKEND_TRY(TRITONBACKEND_ModelInstanceKind(instance, &kind));
+    struct identity_instance *s = instance;
+    (void)gpu;
+    s->model = model;
+    batch_init(&s->batch, handle);
     if (kind != TRITONSERVER_INSTANCEGROUPKIND_CPU) {
         return backend_error_new(TRITONSERVER_ERROR_INVALID_ARG,
                                  "'identity' backend only supports CPU instances");
     }
-    BACKEND_TRY(TRITONBACKEND_ModelInstanceModel(instance, &model));
-    BACKEND_TRY(TRITONBACKEND_ModelState(model, &state));
-    struct identity_instance *s = mem_calloc(1, sizeof(*s));
-    if (s == NULL) {
-        return backend_no_memory();
-    }
-    s->model = state;
-    batch_init(&s->batch, instance);
     uint64_t number = atomic_fetch_add_explicit(&s->model->instance_count, 1, memory_order_relaxed);
     uint64_t times = s->model->delay_multiplier * number;
     s->delay_ns = s->model->delay_ns * (times > 1 ? times : 1);
-    TRITONSERVER_Error *error = TRITONBACKEND_ModelInstanceSetState(instance, s);
-    if (error != NULL) {
-        mem_free(s);
-    }
-    return error;
-}
-
-TRITONSERVER_Error *TRITONBACKEND_ModelInstanceFinalize(TRITONBACKEND_ModelInstance *instance)
-{
-    void *state = NULL;
-    BACKEND_TRY(TRITONBACKEND_ModelInstanceState(instance, &state));
-    struct identity_instance *s = state;
-    if (s != NULL) {
-        batch_fini(&s->batch);
-        mem_free(s);
-    }
     return NULL;
 }
 
-TRITONSERVER_Error *TRITONBACKEND_ModelInstanceReady(TRITONBACKEND_ModelInstance *instance)
+static void instance_fini(void *instance)
 {
-    (void)instance; // nothing that could be lost after loading
-    return NULL;
+    struct identity_instance *s = instance;
+    batch_fini(&s->batch);
 }
 
 // ---- execution ----
@@ -444,19 +373,14 @@ static TRITONSERVER_Error *echo_request(struct identity_instance *s, uint32_t in
     return NULL;
 }
 
-TRITONSERVER_Error *TRITONBACKEND_ModelInstanceExecute(TRITONBACKEND_ModelInstance *instance,
-                                                       TRITONBACKEND_Request **requests,
-                                                       const uint32_t request_count)
+static TRITONSERVER_Error *execute(void *instance, TRITONBACKEND_Request **requests, uint32_t count)
 {
-    void *state = NULL;
-    BACKEND_TRY(TRITONBACKEND_ModelInstanceState(instance, &state));
-    struct identity_instance *s = state;
-    BACKEND_TRY(
-        batch_begin(&s->batch, requests, request_count, s->model->config.max_batch_size > 0));
+    struct identity_instance *s = instance;
+    BACKEND_TRY(batch_begin(&s->batch, requests, count, s->model->config.max_batch_size > 0));
     if (s->delay_ns > 0) {
         sleep_ns(s->delay_ns);
     }
-    for (uint32_t i = 0; i < request_count; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         TRITONSERVER_Error *error = echo_request(s, i);
         if (error != NULL) {
             batch_fail(&s->batch, i, error);
@@ -465,3 +389,16 @@ TRITONSERVER_Error *TRITONBACKEND_ModelInstanceExecute(TRITONBACKEND_ModelInstan
     batch_end(&s->batch);
     return NULL;
 }
+
+static const struct model_table models = {
+    .size = sizeof(struct identity_model), .init = model_init, .fini = model_fini};
+static const struct instance_table instances = {.size = sizeof(struct identity_instance),
+                                                .init = instance_init,
+                                                .fini = instance_fini,
+                                                .execute = execute};
+const struct backend_table this_backend = {.name = "identity",
+                                           .size = sizeof(struct identity_backend),
+                                           .init = backend_init,
+                                           .fini = backend_fini,
+                                           .model = &models,
+                                           .instance = &instances};

@@ -5,7 +5,7 @@
 // where it lies, if it is in one piece and aligned for its type; the output of one request is
 // computed straight into the response's memory, if its shape is known before the run (the batch
 // dimension may be open). Otherwise inputs are joined in memory that the instance keeps, and ONNX
-// Runtime's outputs are copied out once. Start at onnx_execute(). See onnx_model.h; strings and
+// Runtime's outputs are copied out once. Start at execute(). See onnx_model.h; strings and
 // ragged batches are in onnx_values.c.
 #include "backends/onnxruntime/onnx_execute.h"
 
@@ -13,65 +13,52 @@
 
 // ---- instances ----
 
-TRITONSERVER_Error *onnx_instance_create(struct onnx_model *model,
-                                         TRITONBACKEND_ModelInstance *handle, int device,
-                                         struct onnx_instance **instance)
+static TRITONSERVER_Error *init(void *instance, TRITONBACKEND_ModelInstance *handle, void *model,
+                                TRITONSERVER_InstanceGroupKind kind, int32_t gpu)
 {
-    struct onnx_instance *s = mem_calloc(1, sizeof(*s));
-    if (s == NULL) {
-        return backend_no_memory();
-    }
-    s->model = model;
+    struct onnx_instance *s = instance;
+    struct onnx_model *m = model;
+    (void)kind;
+    s->model = m;
     batch_init(&s->batch, handle);
-    s->input_max = model->inputs.count + model->initializers.count;
+    s->input_max = m->inputs.count + m->initializers.count;
     s->inputs = mem_calloc((size_t)s->input_max + 1, sizeof(*s->inputs));
     s->input_names = mem_calloc((size_t)s->input_max + 1, sizeof(*s->input_names));
     s->input_values = mem_calloc((size_t)s->input_max + 1, sizeof(*s->input_values));
-    s->outputs = mem_calloc((size_t)model->response_count + 1, sizeof(*s->outputs));
-    s->output_names = mem_calloc((size_t)model->response_count + 1, sizeof(*s->output_names));
-    s->output_values = mem_calloc((size_t)model->response_count + 1, sizeof(*s->output_values));
+    s->outputs = mem_calloc((size_t)m->response_count + 1, sizeof(*s->outputs));
+    s->output_names = mem_calloc((size_t)m->response_count + 1, sizeof(*s->output_names));
+    s->output_values = mem_calloc((size_t)m->response_count + 1, sizeof(*s->output_values));
     if (s->inputs == NULL || s->input_names == NULL || s->input_values == NULL ||
         s->outputs == NULL || s->output_names == NULL || s->output_values == NULL) {
-        onnx_instance_destroy(s);
         return backend_no_memory();
     }
-    TRITONSERVER_Error *error = onnx_session_acquire(model, device, &s->session);
-    if (error == NULL && device != GPU_IO_HOST) {
-        error = onnx_gpu_create(s);
-    }
-    if (error != NULL) {
-        onnx_instance_destroy(s);
-        return error;
-    }
-    *instance = s;
-    return NULL;
+    BACKEND_TRY(onnx_session_acquire(m, gpu, &s->session));
+    return gpu == GPU_IO_HOST ? NULL : onnx_gpu_create(s);
 }
 
-void onnx_instance_destroy(struct onnx_instance *instance)
+static void fini(void *instance)
 {
-    if (instance == NULL) {
-        return;
+    struct onnx_instance *s = instance;
+    for (uint32_t i = 0; s->inputs != NULL && i < s->input_max; i++) {
+        scratch_fini(&s->inputs[i]);
     }
-    for (uint32_t i = 0; instance->inputs != NULL && i < instance->input_max; i++) {
-        scratch_fini(&instance->inputs[i]);
-    }
-    mem_free(instance->inputs);
-    mem_free(instance->input_names);
-    mem_free(instance->input_values);
-    mem_free(instance->outputs);
-    mem_free(instance->output_names);
-    mem_free(instance->output_values);
-    scratch_fini(&instance->text);
-    scratch_fini(&instance->offsets);
-    onnx_gpu_destroy(instance);
-    batch_fini(&instance->batch);
-    onnx_session_release(instance->model, instance->session);
-    mem_free(instance);
+    mem_free(s->inputs);
+    mem_free(s->input_names);
+    mem_free(s->input_values);
+    mem_free(s->outputs);
+    mem_free(s->output_names);
+    mem_free(s->output_values);
+    scratch_fini(&s->text);
+    scratch_fini(&s->offsets);
+    onnx_gpu_destroy(s);
+    batch_fini(&s->batch);
+    onnx_session_release(s->model, s->session);
 }
 
-TRITONSERVER_Error *onnx_instance_ready(const struct onnx_instance *instance)
+static TRITONSERVER_Error *ready(const void *instance)
 {
-    const struct gpu_io *io = instance->session->io;
+    const struct onnx_instance *s = instance;
+    const struct gpu_io *io = s->session->io;
     return io == NULL ? NULL : backend_error(gpu_device_health(gpu_io_device(io)));
 }
 
@@ -408,12 +395,9 @@ static TRITONSERVER_Error *work(struct onnx_instance *s)
     return NULL;
 }
 
-TRITONSERVER_Error *onnx_execute(struct onnx_instance *s, TRITONBACKEND_Request **requests,
-                                 uint32_t count)
+static TRITONSERVER_Error *execute(void *instance, TRITONBACKEND_Request **requests, uint32_t count)
 {
-    if (count == 0) {
-        return NULL;
-    }
+    struct onnx_instance *s = instance;
     BACKEND_TRY(batch_begin(&s->batch, requests, count, s->model->config.max_batch_size > 0));
     TRITONSERVER_Error *error = work(s);
     if (error != NULL) {
@@ -423,3 +407,9 @@ TRITONSERVER_Error *onnx_execute(struct onnx_instance *s, TRITONBACKEND_Request 
     batch_end(&s->batch);
     return NULL;
 }
+
+const struct instance_table onnx_instances = {.size = sizeof(struct onnx_instance),
+                                              .init = init,
+                                              .fini = fini,
+                                              .ready = ready,
+                                              .execute = execute};

@@ -284,41 +284,30 @@ static TRITONSERVER_Error *load(struct onnx_model *m, TRITONBACKEND_Model *handl
     return onnx_check(m);
 }
 
-TRITONSERVER_Error *onnx_model_create(TRITONBACKEND_Model *handle, struct ort_library *library,
-                                      int default_max_batch_size, struct onnx_model **model)
+static TRITONSERVER_Error *init(void *model, TRITONBACKEND_Model *handle, void *backend)
 {
-    struct onnx_model *m = mem_calloc(1, sizeof(*m));
-    if (m == NULL) {
-        return backend_no_memory();
-    }
-    m->library = library;
+    struct onnx_model *m = model;
+    struct onnx_backend *b = backend;
+    m->library = &b->library;
     m->handle = handle;
     pthread_mutex_init(&m->mutex, NULL);
-    m->default_max_batch_size = default_max_batch_size;
+    m->default_max_batch_size = b->default_max_batch_size;
     arena_init(&m->arena, 0);
-    TRITONSERVER_Error *error = model_config_init(&m->config, handle);
-    if (error == NULL) {
-        error = load(m, handle);
-    }
-    if (error != NULL) {
-        onnx_model_destroy(m);
-        return error;
-    }
-    *model = m;
-    return NULL;
+    BACKEND_TRY(model_config_init(&m->config, handle));
+    return load(m, handle);
 }
 
-void onnx_model_destroy(struct onnx_model *model)
+static void fini(void *model)
 {
-    if (model == NULL) {
-        return;
+    struct onnx_model *m = model;
+    if (m->first != m->shared) {
+        onnx_session_close(m, m->first);
     }
-    if (model->first != model->shared) {
-        onnx_session_close(model, model->first);
-    }
-    onnx_session_close(model, model->shared);
-    pthread_mutex_destroy(&model->mutex);
-    arena_fini(&model->arena);
-    model_config_fini(&model->config);
-    mem_free(model);
+    onnx_session_close(m, m->shared);
+    pthread_mutex_destroy(&m->mutex);
+    arena_fini(&m->arena);
+    model_config_fini(&m->config);
 }
+
+const struct model_table onnx_models = {
+    .size = sizeof(struct onnx_model), .init = init, .fini = fini};

@@ -10,6 +10,7 @@
 #ifndef NEREID_BACKENDS_ONNXRUNTIME_ONNX_MODEL_H
 #define NEREID_BACKENDS_ONNXRUNTIME_ONNX_MODEL_H
 
+#include "backends/common/entry.h"
 #include "backends/common/ragged.h"
 #include "backends/onnxruntime/ort_library.h"
 #include "base/str.h"
@@ -36,6 +37,12 @@ struct onnx_output {
 
 struct onnx_session;
 
+// What all models share.
+struct onnx_backend {
+    struct ort_library library;
+    int default_max_batch_size;
+};
+
 struct onnx_model {
     struct ort_library *library;
     int default_max_batch_size;
@@ -54,12 +61,7 @@ struct onnx_model {
     uint32_t response_count;
 };
 
-// Loads, completes and checks. Returns owned (onnx_model_destroy). Thread: owner.
-NRD_MUST_USE TRITONSERVER_Error *onnx_model_create(TRITONBACKEND_Model *handle,
-                                                   struct ort_library *library,
-                                                   int default_max_batch_size,
-                                                   struct onnx_model **model);
-void onnx_model_destroy(struct onnx_model *model);
+extern const struct model_table onnx_models;
 
 // The path of the file that instances on `device` load. Returns owned. Thread: any.
 NRD_MUST_USE TRITONSERVER_Error *onnx_model_file(const struct onnx_model *m, int device,
@@ -87,16 +89,6 @@ TRITONSERVER_DataType onnx_to_triton(int element);
 int onnx_from_triton(TRITONSERVER_DataType dtype);
 
 // An instance: a batch and the memory that its executions use again and again.
-struct onnx_instance;
-// `device`: a GPU, or GPU_IO_HOST.
-NRD_MUST_USE TRITONSERVER_Error *onnx_instance_create(struct onnx_model *model,
-                                                      TRITONBACKEND_ModelInstance *handle,
-                                                      int device, struct onnx_instance **instance);
-void onnx_instance_destroy(struct onnx_instance *instance);
-// The reason for which its GPU is lost; NULL while it is not. Thread: any.
-NRD_MUST_USE TRITONSERVER_Error *onnx_instance_ready(const struct onnx_instance *instance);
-// TRITONBACKEND_ModelInstanceExecute. Thread: owner.
-NRD_MUST_USE TRITONSERVER_Error *onnx_execute(struct onnx_instance *s,
-                                              TRITONBACKEND_Request **requests, uint32_t count);
+extern const struct instance_table onnx_instances;
 
 #endif

@@ -85,20 +85,13 @@ static TRITONSERVER_Error *read_table(struct ort_library *library, void *handle)
     return NULL;
 }
 
-static TRITONSERVER_Error *setting_int(const struct backend_settings *settings, const char *key,
-                                       int *value)
-{
-    struct slice text = {0};
-    return backend_setting(settings, key, &text) ? backend_parse_int(key, text, value) : NULL;
-}
-
 static TRITONSERVER_Error *make_env_with_threads(struct ort_library *library, int level,
                                                  const struct backend_settings *settings)
 {
     int intra = 0;
     int inter = 0;
-    BACKEND_TRY(setting_int(settings, "intra_op_thread_count", &intra));
-    BACKEND_TRY(setting_int(settings, "inter_op_thread_count", &inter));
+    BACKEND_TRY(backend_setting_int(settings, "intra_op_thread_count", &intra));
+    BACKEND_TRY(backend_setting_int(settings, "inter_op_thread_count", &inter));
     struct ort_threading_options *options = NULL;
     ORT_TRY(library, library->fn.create_threading_options(&options));
     struct ort_status *status = NULL;
@@ -125,10 +118,8 @@ static TRITONSERVER_Error *make_env(struct ort_library *library,
     } else if (TRITONSERVER_LogIsEnabled(TRITONSERVER_LOG_WARN)) {
         level = ORT_LOG_WARNING;
     }
-    struct slice text = {0};
-    if (backend_setting(settings, "enable-global-threadpool", &text)) {
-        BACKEND_TRY(backend_parse_bool("enable-global-threadpool", text, &library->global_threads));
-    }
+    BACKEND_TRY(
+        backend_setting_bool(settings, "enable-global-threadpool", &library->global_threads));
     if (library->global_threads) {
         BACKEND_TRY(make_env_with_threads(library, level, settings));
     } else {

@@ -2,7 +2,7 @@
 // Instances, and running a batch: inputs are given to libtorch where they lie, if they lie in one
 // piece on the instance's device; else they are joined there. Outputs are libtorch's own and are
 // copied out once, on a GPU by the instance's stream, straight to the memory that the host offers.
-// Start at torch_execute(). See torch_model.h.
+// Start at execute(). See torch_model.h.
 #include "backends/pytorch/torch_model.h"
 #include "base/mem.h"
 
@@ -44,9 +44,15 @@ static TRITONSERVER_Error *make_room(struct torch_instance *s)
     return NULL;
 }
 
-static TRITONSERVER_Error *prepare(struct torch_instance *s, bool keep_devices)
+static TRITONSERVER_Error *init(void *instance, TRITONBACKEND_ModelInstance *handle, void *model,
+                                TRITONSERVER_InstanceGroupKind kind, int32_t gpu)
 {
+    struct torch_instance *s = instance;
     struct torch_why why;
+    bool keep_devices = kind == TRITONSERVER_INSTANCEGROUPKIND_MODEL;
+    s->model = model;
+    s->device = gpu;
+    batch_init(&s->batch, handle);
     BACKEND_TRY(torch_model_acquire(s->model, s->device, keep_devices, &s->shared));
     BACKEND_TRY(torch_names_init(&s->names, s->model, s->shared->module));
     BACKEND_TRY(make_room(s));
@@ -57,45 +63,22 @@ static TRITONSERVER_Error *prepare(struct torch_instance *s, bool keep_devices)
     return NULL;
 }
 
-TRITONSERVER_Error *torch_instance_create(struct torch_model *model,
-                                          TRITONBACKEND_ModelInstance *handle, int device,
-                                          bool keep_devices, struct torch_instance **instance)
+static void fini(void *instance)
 {
-    struct torch_instance *s = mem_calloc(1, sizeof(*s));
-    if (s == NULL) {
-        return backend_no_memory();
+    struct torch_instance *s = instance;
+    torch_run_destroy(s->run);
+    for (uint32_t i = 0; s->inputs != NULL && i < s->names.argument_count; i++) {
+        scratch_fini(&s->inputs[i]);
     }
-    s->model = model;
-    s->device = device;
-    batch_init(&s->batch, handle);
-    TRITONSERVER_Error *error = prepare(s, keep_devices);
-    if (error != NULL) {
-        torch_instance_destroy(s);
-        return error;
+    scratch_fini(&s->output);
+    mem_free(s->inputs);
+    mem_free(s->keys);
+    mem_free(s->pieces);
+    torch_names_fini(&s->names);
+    if (s->shared != NULL) {
+        torch_model_release(s->model, s->shared);
     }
-    *instance = s;
-    return NULL;
-}
-
-void torch_instance_destroy(struct torch_instance *instance)
-{
-    if (instance == NULL) {
-        return;
-    }
-    torch_run_destroy(instance->run);
-    for (uint32_t i = 0; instance->inputs != NULL && i < instance->names.argument_count; i++) {
-        scratch_fini(&instance->inputs[i]);
-    }
-    scratch_fini(&instance->output);
-    mem_free(instance->inputs);
-    mem_free(instance->keys);
-    mem_free(instance->pieces);
-    torch_names_fini(&instance->names);
-    if (instance->shared != NULL) {
-        torch_model_release(instance->model, instance->shared);
-    }
-    batch_fini(&instance->batch);
-    mem_free(instance);
+    batch_fini(&s->batch);
 }
 
 static TRITONSERVER_Error *failure(const struct torch_why *why)
@@ -491,12 +474,9 @@ static TRITONSERVER_Error *work(struct torch_instance *s)
     return wait_for_all(s);
 }
 
-TRITONSERVER_Error *torch_execute(struct torch_instance *s, TRITONBACKEND_Request **requests,
-                                  uint32_t count)
+static TRITONSERVER_Error *execute(void *instance, TRITONBACKEND_Request **requests, uint32_t count)
 {
-    if (count == 0) {
-        return NULL;
-    }
+    struct torch_instance *s = instance;
     BACKEND_TRY(batch_begin(&s->batch, requests, count, s->model->config.max_batch_size > 0));
     TRITONSERVER_Error *error = work(s);
     if (error != NULL) {
@@ -508,3 +488,6 @@ TRITONSERVER_Error *torch_execute(struct torch_instance *s, TRITONBACKEND_Reques
     batch_end(&s->batch);
     return NULL;
 }
+
+const struct instance_table torch_instances = {
+    .size = sizeof(struct torch_instance), .init = init, .fini = fini, .execute = execute};

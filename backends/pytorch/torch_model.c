@@ -219,34 +219,24 @@ static TRITONSERVER_Error *load(struct torch_model *m, TRITONBACKEND_Model *hand
     return list_outputs(m);
 }
 
-TRITONSERVER_Error *torch_model_create(TRITONBACKEND_Model *handle, struct torch_model **model)
+static TRITONSERVER_Error *init(void *model, TRITONBACKEND_Model *handle, void *backend)
 {
-    struct torch_model *m = mem_calloc(1, sizeof(*m));
-    if (m == NULL) {
-        return backend_no_memory();
-    }
+    struct torch_model *m = model;
+    (void)backend;
     pthread_mutex_init(&m->mutex, NULL);
-    TRITONSERVER_Error *error = model_config_init(&m->config, handle);
-    if (error == NULL) {
-        error = load(m, handle);
-    }
-    if (error != NULL) {
-        torch_model_destroy(m);
-        return error;
-    }
-    *model = m;
-    return NULL;
+    BACKEND_TRY(model_config_init(&m->config, handle));
+    return load(m, handle);
 }
 
-void torch_model_destroy(struct torch_model *model)
+static void fini(void *model)
 {
-    if (model == NULL) {
-        return;
-    }
-    model_config_fini(&model->config);
-    pthread_mutex_destroy(&model->mutex);
-    mem_free(model);
+    struct torch_model *m = model;
+    model_config_fini(&m->config);
+    pthread_mutex_destroy(&m->mutex);
 }
+
+const struct model_table torch_models = {
+    .size = sizeof(struct torch_model), .init = init, .fini = fini};
 
 // ---- modules ----
 

@@ -12,6 +12,7 @@
 
 #include <pthread.h>
 
+#include "backends/common/entry.h"
 #include "backends/common/ragged.h"
 #include "backends/pytorch/torch_shim.h"
 
@@ -41,10 +42,7 @@ struct torch_model {
     struct torch_shared *modules;
 };
 
-// Returns owned (torch_model_destroy). Thread: owner.
-NRD_MUST_USE TRITONSERVER_Error *torch_model_create(TRITONBACKEND_Model *handle,
-                                                    struct torch_model **model);
-void torch_model_destroy(struct torch_model *model);
+extern const struct model_table torch_models;
 
 // Gives the host a configuration with the inputs or outputs that it left out, if the TorchScript file at
 // `path` lets them be found out; says in the log what they became, or why not. `*changed` tells whether
@@ -84,14 +82,6 @@ NRD_MUST_USE struct nrd_status *torch_spec_read(struct arena *arena, const char 
                                                 const char ***names, uint32_t *count);
 
 // An instance: a module, a batch, and the memory that its executions use again and again.
-struct torch_instance;
-NRD_MUST_USE TRITONSERVER_Error *torch_instance_create(struct torch_model *model,
-                                                       TRITONBACKEND_ModelInstance *handle,
-                                                       int device, bool keep_devices,
-                                                       struct torch_instance **instance);
-void torch_instance_destroy(struct torch_instance *instance);
-// TRITONBACKEND_ModelInstanceExecute. Thread: owner.
-NRD_MUST_USE TRITONSERVER_Error *torch_execute(struct torch_instance *s,
-                                               TRITONBACKEND_Request **requests, uint32_t count);
+extern const struct instance_table torch_instances;
 
 #endif

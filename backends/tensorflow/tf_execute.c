@@ -2,7 +2,7 @@
 // Runs a batch: wraps inputs as tensors, runs the session for the outputs that somebody wants,
 // hands them out. The memory of one request is fed as it lies (TensorFlow copies it itself where it
 // is not aligned to 64 bytes); several requests are joined in memory that the instance keeps.
-// Outputs are TensorFlow's own and are copied out once. Start at tf_execute(). See tf_model.h.
+// Outputs are TensorFlow's own and are copied out once. Start at execute(). See tf_model.h.
 #include "backends/tensorflow/tf_model.h"
 #include "base/mem.h"
 
@@ -139,51 +139,36 @@ static TRITONSERVER_Error *make_room(struct tf_instance *s)
     return ok ? NULL : backend_no_memory();
 }
 
-TRITONSERVER_Error *tf_instance_create(struct tf_model *model, TRITONBACKEND_ModelInstance *handle,
-                                       int device, struct tf_instance **instance)
+static TRITONSERVER_Error *init(void *instance, TRITONBACKEND_ModelInstance *handle, void *model,
+                                TRITONSERVER_InstanceGroupKind kind, int32_t gpu)
 {
-    struct tf_instance *s = mem_calloc(1, sizeof(*s));
-    if (s == NULL) {
-        return backend_no_memory();
-    }
+    struct tf_instance *s = instance;
+    int device = kind == TRITONSERVER_INSTANCEGROUPKIND_MODEL ? TF_DEVICE_MODEL : gpu;
     s->model = model;
     batch_init(&s->batch, handle);
-    TRITONSERVER_Error *error = make_room(s);
-    if (error == NULL) {
-        error = tf_session_acquire(model, device, &s->session);
-    }
-    if (error == NULL) {
-        error = find_places(s);
-    }
-    if (error != NULL) {
-        tf_instance_destroy(s);
-        return error;
-    }
-    *instance = s;
-    return NULL;
+    BACKEND_TRY(make_room(s));
+    BACKEND_TRY(tf_session_acquire(s->model, device, &s->session));
+    return find_places(s);
 }
 
-void tf_instance_destroy(struct tf_instance *instance)
+static void fini(void *instance)
 {
-    if (instance == NULL) {
-        return;
+    struct tf_instance *s = instance;
+    if (s->session != NULL) {
+        tf_session_release(s->model, s->session);
     }
-    if (instance->session != NULL) {
-        tf_session_release(instance->model, instance->session);
+    for (uint32_t i = 0; s->inputs != NULL && i < s->place_count; i++) {
+        scratch_fini(&s->inputs[i]);
     }
-    for (uint32_t i = 0; instance->inputs != NULL && i < instance->place_count; i++) {
-        scratch_fini(&instance->inputs[i]);
-    }
-    mem_free(instance->places);
-    mem_free(instance->inputs);
-    mem_free(instance->feeds);
-    mem_free(instance->feed_values);
-    mem_free(instance->output_places);
-    mem_free(instance->output_slots);
-    mem_free(instance->fetches);
-    mem_free(instance->fetch_values);
-    batch_fini(&instance->batch);
-    mem_free(instance);
+    mem_free(s->places);
+    mem_free(s->inputs);
+    mem_free(s->feeds);
+    mem_free(s->feed_values);
+    mem_free(s->output_places);
+    mem_free(s->output_slots);
+    mem_free(s->fetches);
+    mem_free(s->fetch_values);
+    batch_fini(&s->batch);
 }
 
 // Strings belong to whoever made the tensor. The outputs go first: one may be an input that passed
@@ -483,12 +468,9 @@ static TRITONSERVER_Error *work(struct tf_instance *s)
     return NULL;
 }
 
-TRITONSERVER_Error *tf_execute(struct tf_instance *s, TRITONBACKEND_Request **requests,
-                               uint32_t count)
+static TRITONSERVER_Error *execute(void *instance, TRITONBACKEND_Request **requests, uint32_t count)
 {
-    if (count == 0) {
-        return NULL;
-    }
+    struct tf_instance *s = instance;
     BACKEND_TRY(batch_begin(&s->batch, requests, count, s->model->config.max_batch_size > 0));
     TRITONSERVER_Error *error = work(s);
     if (error != NULL) {
@@ -498,3 +480,6 @@ TRITONSERVER_Error *tf_execute(struct tf_instance *s, TRITONBACKEND_Request **re
     batch_end(&s->batch);
     return NULL;
 }
+
+const struct instance_table tf_instances = {
+    .size = sizeof(struct tf_instance), .init = init, .fini = fini, .execute = execute};

@@ -106,9 +106,7 @@ static TRITONSERVER_Error *read_settings(struct tf_library *library,
     struct slice text = {0};
     library->soft_placement = true;
     library->default_max_batch_size = 0;
-    if (backend_setting(settings, "allow-soft-placement", &text)) {
-        BACKEND_TRY(backend_parse_bool("allow-soft-placement", text, &library->soft_placement));
-    }
+    BACKEND_TRY(backend_setting_bool(settings, "allow-soft-placement", &library->soft_placement));
     if (backend_setting(settings, "gpu-memory-fraction", &text) &&
         (!slice_to_f64(text, &library->gpu_memory_fraction) || library->gpu_memory_fraction < 0 ||
          library->gpu_memory_fraction > 1)) {
@@ -121,11 +119,8 @@ static TRITONSERVER_Error *read_settings(struct tf_library *library,
                                  "setting 'version': TensorFlow %.*s is not supported, only 2",
                                  (int)text.len, text.ptr);
     }
-    if (backend_setting(settings, "default-max-batch-size", &text)) {
-        BACKEND_TRY(
-            backend_parse_int("default-max-batch-size", text, &library->default_max_batch_size));
-    }
-    return NULL;
+    return backend_setting_int(settings, "default-max-batch-size",
+                               &library->default_max_batch_size);
 }
 
 TRITONSERVER_Error *tf_library_init(struct tf_library *library, TRITONBACKEND_Backend *backend,

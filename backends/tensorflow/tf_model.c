@@ -222,36 +222,23 @@ static TRITONSERVER_Error *load(struct tf_model *m, TRITONBACKEND_Model *handle)
     return tf_check(m);
 }
 
-TRITONSERVER_Error *tf_model_create(TRITONBACKEND_Model *handle, struct tf_library *library,
-                                    struct tf_model **model)
+static TRITONSERVER_Error *init(void *model, TRITONBACKEND_Model *handle, void *backend)
 {
-    struct tf_model *m = mem_calloc(1, sizeof(*m));
-    if (m == NULL) {
-        return backend_no_memory();
-    }
-    m->library = library;
+    struct tf_model *m = model;
+    m->library = backend;
     pthread_mutex_init(&m->mutex, NULL);
     arena_init(&m->arena, 0);
-    TRITONSERVER_Error *error = model_config_init(&m->config, handle);
-    if (error == NULL) {
-        error = load(m, handle);
-    }
-    if (error != NULL) {
-        tf_model_destroy(m);
-        return error;
-    }
-    *model = m;
-    return NULL;
+    BACKEND_TRY(model_config_init(&m->config, handle));
+    return load(m, handle);
 }
 
-void tf_model_destroy(struct tf_model *model)
+static void fini(void *model)
 {
-    if (model == NULL) {
-        return;
-    }
-    tf_sessions_fini(model);
-    arena_fini(&model->arena);
-    model_config_fini(&model->config);
-    pthread_mutex_destroy(&model->mutex);
-    mem_free(model);
+    struct tf_model *m = model;
+    tf_sessions_fini(m);
+    arena_fini(&m->arena);
+    model_config_fini(&m->config);
+    pthread_mutex_destroy(&m->mutex);
 }
+
+const struct model_table tf_models = {.size = sizeof(struct tf_model), .init = init, .fini = fini};

@@ -15,6 +15,7 @@
 
 #include <pthread.h>
 
+#include "backends/common/entry.h"
 #include "backends/common/ragged.h"
 #include "backends/tensorflow/tf_library.h"
 #include "backends/tensorflow/tf_proto.h"
@@ -56,10 +57,7 @@ struct tf_model {
     struct tf_session *sessions;
 };
 
-// Loads, completes and checks. Returns owned (tf_model_destroy). Thread: owner.
-NRD_MUST_USE TRITONSERVER_Error *
-tf_model_create(TRITONBACKEND_Model *handle, struct tf_library *library, struct tf_model **model);
-void tf_model_destroy(struct tf_model *model);
+extern const struct model_table tf_models;
 
 // A session on `device` that one more instance may use; loads one where there is none. Shared: give
 // it back with tf_session_release. Thread: any.
@@ -88,13 +86,6 @@ const struct tf_io *tf_find_io(const struct tf_ios *ios, const char *name);
 bool tf_is_scalar(const struct tf_io *io);
 
 // An instance: a batch and the memory that its executions use again and again.
-struct tf_instance;
-NRD_MUST_USE TRITONSERVER_Error *tf_instance_create(struct tf_model *model,
-                                                    TRITONBACKEND_ModelInstance *handle, int device,
-                                                    struct tf_instance **instance);
-void tf_instance_destroy(struct tf_instance *instance);
-// TRITONBACKEND_ModelInstanceExecute. Thread: owner.
-NRD_MUST_USE TRITONSERVER_Error *tf_execute(struct tf_instance *s, TRITONBACKEND_Request **requests,
-                                            uint32_t count);
+extern const struct instance_table tf_instances;
 
 #endif

@@ -584,14 +584,11 @@ static void put_into_queue(struct trt_instance *s, struct trt_slot *slot)
     pthread_mutex_unlock(&s->mutex);
 }
 
-TRITONSERVER_Error *trt_execute(struct trt_instance *s, TRITONBACKEND_Request **requests,
-                                uint32_t count)
+TRITONSERVER_Error *trt_execute(void *instance, TRITONBACKEND_Request **requests, uint32_t count)
 {
+    struct trt_instance *s = instance;
     struct trt_slot *slot = s->next;
     struct gpu_scope scope;
-    if (count == 0) {
-        return NULL;
-    }
     BACKEND_TRY(backend_error(gpu_device_enter(s->device, &scope)));
     TRITONSERVER_Error *error =
         batch_begin(&slot->batch, requests, count, s->model->config.max_batch_size > 0);

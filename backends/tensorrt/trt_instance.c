@@ -247,26 +247,22 @@ static TRITONSERVER_Error *fill(struct trt_instance *s, int gpu)
     return backend_error(thread_start(&s->thread, "trt answers", 0, answer, s));
 }
 
-TRITONSERVER_Error *trt_instance_create(struct trt_model *model,
-                                        TRITONBACKEND_ModelInstance *handle, int gpu,
-                                        struct trt_instance **instance)
+static TRITONSERVER_Error *init(void *instance, TRITONBACKEND_ModelInstance *handle, void *model,
+                                TRITONSERVER_InstanceGroupKind kind, int32_t gpu)
 {
-    struct trt_instance *s = mem_calloc(1, sizeof(*s));
-    if (s == NULL) {
-        return backend_no_memory();
-    }
+    struct trt_instance *s = instance;
     s->model = model;
     s->handle = handle;
     pthread_mutex_init(&s->mutex, NULL);
     pthread_cond_init(&s->queued_one, NULL);
     pthread_cond_init(&s->freed_one, NULL);
-    TRITONSERVER_Error *error = fill(s, gpu);
-    if (error != NULL) {
-        trt_instance_destroy(s);
-        return error;
+    if (kind != TRITONSERVER_INSTANCEGROUPKIND_GPU) {
+        return backend_error_new(TRITONSERVER_ERROR_INVALID_ARG,
+                                 "unable to load model '%s', TensorRT backend supports only GPU "
+                                 "device",
+                                 s->model->config.name);
     }
-    *instance = s;
-    return NULL;
+    return fill(s, gpu);
 }
 
 static void destroy_contexts(struct trt_instance *s)
@@ -285,11 +281,9 @@ static void destroy_contexts(struct trt_instance *s)
     }
 }
 
-void trt_instance_destroy(struct trt_instance *s)
+static void fini(void *instance)
 {
-    if (s == NULL) {
-        return;
-    }
+    struct trt_instance *s = instance;
     pthread_mutex_lock(&s->mutex);
     s->stop = true; // after what is queued
     pthread_cond_signal(&s->queued_one);
@@ -309,5 +303,7 @@ void trt_instance_destroy(struct trt_instance *s)
     pthread_mutex_destroy(&s->mutex);
     pthread_cond_destroy(&s->queued_one);
     pthread_cond_destroy(&s->freed_one);
-    mem_free(s);
 }
+
+const struct instance_table trt_instances = {
+    .size = sizeof(struct trt_instance), .init = init, .fini = fini, .execute = trt_execute};

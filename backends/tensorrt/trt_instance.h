@@ -94,6 +94,10 @@ struct trt_instance {
     bool stop;
 };
 
+// `execute` of the table: returns when the batch is queued and another may come; the instance's thread
+// answers. Thread: executor.
+NRD_MUST_USE TRITONSERVER_Error *trt_execute(void *instance, TRITONBACKEND_Request **requests,
+                                             uint32_t count);
 // Memory on the GPU for a tensor of the slot; what was there is lost, and graphs with it. Thread:
 // executor, as all that follow.
 NRD_MUST_USE TRITONSERVER_Error *trt_slot_reserve(struct trt_slot *slot, uint32_t tensor,

@@ -312,39 +312,27 @@ static TRITONSERVER_Error *load(struct trt_model *m, TRITONBACKEND_Model *handle
     return read_settings(m);
 }
 
-TRITONSERVER_Error *trt_model_create(TRITONBACKEND_Model *handle, struct trt_backend *backend,
-                                     struct trt_model **model)
+static TRITONSERVER_Error *init(void *model, TRITONBACKEND_Model *handle, void *backend)
 {
-    struct trt_model *m = mem_calloc(1, sizeof(*m));
-    if (m == NULL) {
-        return backend_no_memory();
-    }
+    struct trt_model *m = model;
     m->backend = backend;
     pthread_mutex_init(&m->mutex, NULL);
-    TRITONSERVER_Error *error = model_config_init(&m->config, handle);
-    if (error == NULL) {
-        error = load(m, handle);
-    }
-    if (error != NULL) {
-        trt_model_destroy(m);
-        return error;
-    }
-    *model = m;
-    return NULL;
+    BACKEND_TRY(model_config_init(&m->config, handle));
+    return load(m, handle);
 }
 
-void trt_model_destroy(struct trt_model *model)
+static void fini(void *model)
 {
-    if (model == NULL) {
-        return;
+    struct trt_model *m = model;
+    while (m->plans != NULL) { // loaded for completion, and no instance came
+        struct trt_plan *plan = m->plans;
+        m->plans = plan->next;
+        destroy_plan(m, plan);
     }
-    while (model->plans != NULL) { // loaded for completion, and no instance came
-        struct trt_plan *plan = model->plans;
-        model->plans = plan->next;
-        destroy_plan(model, plan);
-    }
-    gpu_system_close(model->gpus);
-    model_config_fini(&model->config);
-    pthread_mutex_destroy(&model->mutex);
-    mem_free(model);
+    gpu_system_close(m->gpus);
+    model_config_fini(&m->config);
+    pthread_mutex_destroy(&m->mutex);
 }
+
+const struct model_table trt_models = {
+    .size = sizeof(struct trt_model), .init = init, .fini = fini};

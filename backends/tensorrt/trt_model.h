@@ -15,13 +15,13 @@
 
 #include <pthread.h>
 
+#include "backends/common/entry.h"
 #include "backends/common/ragged.h"
 #include "backends/tensorrt/trt_library.h"
 #include "gpu/device.h"
 
 // What all models share.
 struct trt_backend {
-    struct backend_settings settings;
     struct trt_library library;
     struct nrd_status *missing; // why there is no TensorRT; models then fail with it
     struct trt_runtime *runtime;
@@ -83,11 +83,7 @@ struct trt_model {
     struct trt_plan *plans;
 };
 
-// Returns owned (trt_model_destroy). Thread: owner.
-NRD_MUST_USE TRITONSERVER_Error *trt_model_create(TRITONBACKEND_Model *handle,
-                                                  struct trt_backend *backend,
-                                                  struct trt_model **model);
-void trt_model_destroy(struct trt_model *model);
+extern const struct model_table trt_models;
 
 // The plan for an instance on GPU `gpu`, loaded or shared, and checked (`who` names the instance in
 // texts); give it back with trt_plan_release. Thread: any.
@@ -120,14 +116,6 @@ trt_profile_batch_limit(const struct trt_model *m, const struct trt_plan *plan, 
 NRD_MUST_USE TRITONSERVER_Error *trt_graph_read(struct trt_model *m);
 
 // An instance: contexts of one plan, and the slots of its batches.
-struct trt_instance;
-NRD_MUST_USE TRITONSERVER_Error *trt_instance_create(struct trt_model *model,
-                                                     TRITONBACKEND_ModelInstance *handle, int gpu,
-                                                     struct trt_instance **instance);
-void trt_instance_destroy(struct trt_instance *instance);
-// TRITONBACKEND_ModelInstanceExecute: returns when the batch is queued and another may come; a
-// thread of the instance answers. Thread: owner.
-NRD_MUST_USE TRITONSERVER_Error *trt_execute(struct trt_instance *s,
-                                             TRITONBACKEND_Request **requests, uint32_t count);
+extern const struct instance_table trt_instances;
 
 #endif
