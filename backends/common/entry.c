@@ -17,8 +17,8 @@ static void end_backend(void *state)
 static TRITONSERVER_Error *begin_backend(TRITONBACKEND_Backend *backend,
                                          const struct backend_settings *settings)
 {
-    void *state = this_backend.size == 0 ? NULL : mem_calloc(1, this_backend.size);
-    if (state == NULL && this_backend.size != 0) {
+    void *state = mem_calloc(1, this_backend.size);
+    if (state == NULL) {
         return backend_no_memory();
     }
     TRITONSERVER_Error *error =
@@ -46,7 +46,9 @@ TRITONSERVER_Error *TRITONBACKEND_Finalize(TRITONBACKEND_Backend *backend)
 {
     void *state = NULL;
     BACKEND_TRY(TRITONBACKEND_BackendState(backend, &state));
-    end_backend(state);
+    if (state != NULL) { // NVIDIA's server finalizes a backend that failed to initialize, too
+        end_backend(state);
+    }
     return NULL;
 }
 

@@ -7,8 +7,8 @@
 //                                                                         │ execute, again and again
 //                    fini(backend) ◀─ model->fini(model) ◀─────────── instance->fini(instance)
 //
-// `fini` is also called when `init` has failed, on what that left. Each function
-// takes its state as a void pointer and names its type in its first line.
+// `fini` is also called when `init` has failed, on what that left. Each function takes its state as a
+// void pointer and names its type in its first line.
 #ifndef NEREID_BACKENDS_COMMON_ENTRY_H
 #define NEREID_BACKENDS_COMMON_ENTRY_H
 
@@ -39,7 +39,7 @@ struct instance_table {
 
 struct backend_table {
     const char *name;
-    size_t size; // of the state, which is what all models share; 0: none, and NULL stands for it
+    size_t size; // of the state, which is what all models share; may be 0
     // `settings` are those of the command line, there until it returns. Optional, both. Thread: owner.
     TRITONSERVER_Error *(*init)(void *backend, TRITONBACKEND_Backend *handle,
                                 const struct backend_settings *settings);

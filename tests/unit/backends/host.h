@@ -283,6 +283,7 @@ TRITONSERVER_Error *TRITONBACKEND_BackendState(TRITONBACKEND_Backend *backend, v
 }
 TRITONSERVER_Error *TRITONBACKEND_BackendSetState(TRITONBACKEND_Backend *backend, void *state)
 {
+    HOST_FAILS("BackendSetState");
     backend->state = state;
     return NULL;
 }
