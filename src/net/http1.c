@@ -16,6 +16,8 @@
 #define TEXT_KEEP (64 * 1024)
 #define MAX_CHUNKS 65536
 #define PROGRESS_BYTES (64 * 1024)
+#define HALF_CLOSED_MS                                                                             \
+    1000 // that a client which sends no more has for its answer before it counts as gone
 #define NS_PER_MS 1000000ull
 
 struct http1_block {
@@ -409,12 +411,20 @@ static void refuse(struct http1_conn *conn, int status, const char *text)
 
 // ---- the request
 
+static void await_cancel(struct http1_conn *conn)
+{
+    stream_set_deadline(&conn->stream, loop_now_ns(conn->stream.loop) + HALF_CLOSED_MS * NS_PER_MS);
+}
+
 static void dispatch(struct http1_conn *conn, struct slice body)
 {
     struct http1_request *request = &conn->request;
     conn->state = CONN_HANDLING;
     conn->owed = true;
     stream_set_deadline(&conn->stream, 0);
+    if (conn->half_closed) {
+        await_cancel(conn);
+    }
     request->body = body;
     request->cancelled = NULL;
     request->user_data = NULL;
@@ -763,16 +773,16 @@ static void cancel_request(struct http1_conn *conn)
     }
 }
 
-// A client that has closed looks like one that has only ended its half and still reads: what can be cancelled is, and
-// whatever comes of the requests that are here is sent.
+// A client that has closed looks like one that has only ended its half and still reads: the requests that are here are
+// answered, but one that takes long is cancelled then, and whatever comes of it is sent.
 static void conn_peer_closed(struct stream *stream)
 {
     struct http1_conn *conn = conn_of_stream(stream);
     conn->half_closed = true;
-    if (conn->state == CONN_HANDLING) {
-        cancel_request(conn);
-    } else {
+    if (conn->state != CONN_HANDLING) {
         stream_close(stream, STREAM_END_PEER);
+    } else if (conn->owed) {
+        await_cancel(conn);
     }
 }
 
@@ -780,7 +790,9 @@ static void conn_deadline(struct stream *stream)
 {
     struct http1_conn *conn = conn_of_stream(stream);
     bool idle = conn->state == CONN_HEAD && conn->start == conn->end;
-    if (idle || conn->state == CONN_HANDLING || conn->state == CONN_LAST) {
+    if (conn->state == CONN_HANDLING && conn->half_closed) {
+        cancel_request(conn);
+    } else if (idle || conn->state == CONN_HANDLING || conn->state == CONN_LAST) {
         stream_close(stream, STREAM_END_TIMEOUT);
     } else {
         refuse(conn, 408, "the request took too long to arrive");

@@ -23,8 +23,8 @@ struct http1_request {
     struct slice body;
     bool body_refused; // longer than max_body: not read; the connection closes after the reply
     struct loop *loop; // whose thread called the handler, and must reply
-    // Set by a handler that replies later. Called once if the client has gone, or has ended its half of the connection, which
-    // looks the same; the reply must still follow, and the request stays valid until then. Thread: loop.
+    // Set by a handler that replies later. Called once if the client has gone, or three seconds after it ended its half of
+    // the connection, which looks the same; the reply must still follow, and the request stays valid until then. Thread: loop.
     void (*cancelled)(struct http1_request *request);
     void *user_data; // the handler's own; NULL at first
 };
