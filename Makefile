@@ -366,6 +366,10 @@ $(B)/tests/tools/%: $(B)/obj/tests/tools/%.o $(call libs_for,protocol) $(call li
 	$(q)$(CC) $(ldflags) -o $@ $< $(call libs_for,protocol) $(call lib_of,config) $(call libs_for,config) -L$(B)/lib -ltritonserver -Wl,-rpath,$(abspath $(B))/lib $(call sys_for,protocol) $(sys_proto) $(sys_base)
 
 # Those of the public library use nothing else.
+# It holds memory of a GPU itself.
+$(B)/tests/tools/event_client: $(B)/obj/tests/tools/event_client.o $(call libs_for,gpu) $(core_so)
+	@mkdir -p $(@D)
+	$(q)$(CC) $(ldflags) -o $@ $< $(call libs_for,gpu) -L$(B)/lib -ltritonserver -Wl,-rpath,$(abspath $(B))/lib $(call sys_for,gpu) $(sys_base)
 $(B)/tests/tools/client_%: $(B)/obj/tests/tools/client_%.o $(nereid_so)
 	@mkdir -p $(@D)
 	$(q)$(CC) $(ldflags) -o $@ $< -L$(B)/lib -lnereid -Wl,-rpath,$(abspath $(B))/lib

@@ -2,6 +2,7 @@
 // A batch on its way through a backend. See batch.h.
 #include "backends/common/batch.h"
 
+#include "backends/common/landing.h"
 #include "backends/common/order.h"
 
 #include "base/clock.h"
@@ -14,6 +15,7 @@ void batch_init(struct batch *b, TRITONBACKEND_ModelInstance *instance)
 
 void batch_fini(struct batch *b)
 {
+    landing_destroy(b->landing);
     if (b->own_gpu_io) {
         gpu_io_destroy(b->gpu_io);
     }
@@ -87,6 +89,7 @@ TRITONSERVER_Error *batch_begin(struct batch *b, TRITONBACKEND_Request **request
 void batch_compute_begin(struct batch *b)
 {
     b->compute_start_ns = clock_now_ns();
+    batch_order_begin(b);
 }
 
 void batch_compute_end(struct batch *b)
@@ -128,17 +131,17 @@ void batch_fail_all(struct batch *b, TRITONSERVER_Error *error)
     TRITONSERVER_ErrorDelete(error);
 }
 
-void batch_end(struct batch *b)
+static void report_request(const struct batch *b, const struct batch_item *item, uint64_t end)
 {
-    TRITONSERVER_Error *error = batch_order_end(b);
-    if (error != NULL) {
-        batch_fail_all(b, error);
-    }
-    uint64_t end = clock_now_ns();
-    if (b->compute_end_ns == 0) {
-        b->compute_end_ns = end;
-    }
-    // Answers first: the client waits for them, nobody waits for the statistics.
+    backend_log_error(TRITONBACKEND_ModelInstanceReportStatistics(
+                          b->instance, item->request, item->response != NULL, b->exec_start_ns,
+                          b->compute_start_ns, b->compute_end_ns, end),
+                      "failed to report the statistics of a request");
+}
+
+// Answers first: the client waits for them, nobody waits for the statistics.
+static void send_all(const struct batch *b)
+{
     for (uint32_t i = 0; i < b->count; i++) {
         if (b->items[i].response != NULL) {
             backend_log_error(TRITONBACKEND_ResponseSend(
@@ -146,17 +149,31 @@ void batch_end(struct batch *b)
                               "failed to send a response");
         }
     }
+}
+
+void batch_end(struct batch *b)
+{
+    bool departs = false;
+    TRITONSERVER_Error *error = batch_order_end(b, &departs);
+    if (error != NULL) {
+        batch_fail_all(b, error);
+    }
+    uint64_t end = clock_now_ns();
+    if (b->compute_end_ns == 0) {
+        b->compute_end_ns = end;
+    }
+    send_all(b);
     for (uint32_t i = 0; i < b->count; i++) {
-        struct batch_item *item = &b->items[i];
-        backend_log_error(TRITONBACKEND_ModelInstanceReportStatistics(
-                              b->instance, item->request, item->response != NULL, b->exec_start_ns,
-                              b->compute_start_ns, b->compute_end_ns, end),
-                          "failed to report the statistics of a request");
+        if (!departs) {
+            report_request(b, &b->items[i], end);
+        }
         backend_log_error(
-            TRITONBACKEND_RequestRelease(item->request, TRITONSERVER_REQUEST_RELEASE_ALL),
+            TRITONBACKEND_RequestRelease(b->items[i].request, TRITONSERVER_REQUEST_RELEASE_ALL),
             "failed to release a request");
     }
-    if (b->alive > 0) {
+    if (departs) {
+        batch_order_depart(b);
+    } else if (b->alive > 0) {
         backend_log_error(TRITONBACKEND_ModelInstanceReportBatchStatistics(
                               b->instance, b->rows, b->exec_start_ns, b->compute_start_ns,
                               b->compute_end_ns, end),

@@ -15,6 +15,9 @@
 #include "backends/common/backend.h"
 #include "backends/common/gpu_io.h"
 
+struct landing;
+struct departure;
+
 struct batch_item {
     TRITONBACKEND_Request *request;
     TRITONBACKEND_Response *response; // NULL once its error was sent
@@ -35,6 +38,9 @@ struct batch {
     // made by the batch when a request first brings or wants such memory, and then `own_gpu_io`.
     struct gpu_io *gpu_io;
     bool own_gpu_io;
+    // Of batches that go out with an event (order.h); made with the first of them.
+    struct landing *landing;
+    struct departure *departure; // this batch's; NULL: none was begun
 };
 
 void batch_init(struct batch *b, TRITONBACKEND_ModelInstance *instance);
@@ -44,7 +50,8 @@ void batch_fini(struct batch *b);
 // an error nothing was taken, and the error is what execute returns.
 NRD_MUST_USE TRITONSERVER_Error *batch_begin(struct batch *b, TRITONBACKEND_Request **requests,
                                              uint32_t count, bool batching);
-// The moments that divide the time: a backend that marks none has computed all the while.
+// The moments that divide the time: a backend that marks none has computed all the while. On a GPU the first is where the inputs
+// were queued, and a batch without it is waited for in batch_end().
 void batch_compute_begin(struct batch *b);
 void batch_compute_end(struct batch *b);
 // Waits for what the batch has queued on GPUs, or lets the answers go out with an event (order.h);

@@ -43,7 +43,6 @@ struct gpu_io {
     struct gpu_stream **streams; // by GPU
     bool *busy;                  // something was queued there since the last wait
     bool uses_host;              // among it copies from or to host memory that must stay
-    struct gpu_event *ordered;   // of gpu_io_record()
     struct stage *stages;
     uint32_t stage_count;
     bool no_pinned; // the host has none, which it said once
@@ -143,7 +142,6 @@ void gpu_io_destroy(struct gpu_io *io)
     if (count > 0 && io->busy != NULL) {
         backend_log_error(gpu_io_wait(io), "failed to wait for a stream");
     }
-    gpu_event_unref(io->ordered);
     for (int i = 0; i < count; i++) {
         gpu_stream_destroy(io->streams[i]);
     }
@@ -495,15 +493,10 @@ bool gpu_io_uses_host(const struct gpu_io *io)
     return io->uses_host || io->later_count > 0 || staged;
 }
 
-TRITONSERVER_Error *gpu_io_record(struct gpu_io *io, void **event)
+TRITONSERVER_Error *gpu_io_record(struct gpu_io *io, struct gpu_event *event)
 {
-    if (io->ordered == NULL) {
-        BACKEND_TRY(backend_error(gpu_event_get(io->device, &io->ordered)));
-    }
-    BACKEND_TRY(backend_error(gpu_event_record(io->ordered, gpu_io_stream(io))));
     io->busy[io->device_id] = true;
-    *event = gpu_event_handle(io->ordered);
-    return NULL;
+    return backend_error(gpu_event_record(event, gpu_io_stream(io)));
 }
 
 void gpu_io_cancel(struct gpu_io *io, uint32_t tag)

@@ -14,7 +14,7 @@
 #define NEREID_BACKENDS_COMMON_GPU_IO_H
 
 #include "backends/common/backend.h"
-#include "gpu/stream.h"
+#include "gpu/event.h"
 
 enum { GPU_IO_HOST = -1 }; // in place of a GPU's number
 
@@ -79,9 +79,8 @@ NRD_MUST_USE TRITONSERVER_Error *gpu_io_end(struct gpu_io *io);
 #define GPU_IO_ALL UINT32_MAX
 // Whether host memory is still to be read or written by what was queued since the last wait.
 bool gpu_io_uses_host(const struct gpu_io *io);
-// The end of a batch that does not use the host's memory, in place of gpu_io_end(): nothing is waited
-// for, and what was queued is done once `*event` (a CUevent, `io`'s own) is reached.
-NRD_MUST_USE TRITONSERVER_Error *gpu_io_record(struct gpu_io *io, void **event);
+// What was queued is done once `event`, of the instance's GPU, is reached; nothing is waited for.
+NRD_MUST_USE TRITONSERVER_Error *gpu_io_record(struct gpu_io *io, struct gpu_event *event);
 void gpu_io_cancel(struct gpu_io *io, uint32_t tag);
 
 #endif

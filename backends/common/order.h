@@ -12,10 +12,14 @@
 // stream: that stream waits for the input. (Who does not call this finds the host waiting.)
 NRD_MUST_USE TRITONSERVER_Error *batch_order_input(const struct batch *b,
                                                    TRITONBACKEND_Input *input);
-// Whether batch_end() need not wait: the instance is on a GPU, all clients take an event, and no host
+// The batch computes from here on (batch_compute_begin): what its statistics need if it goes out with an event, or after one that did.
+void batch_order_begin(struct batch *b);
+// Whether batch_end() need not wait: the instance is on a GPU, the begin was marked, all clients take an event, and no host
 // memory is still to be read or written. True only after all outputs were given.
 bool batch_is_ordered(const struct batch *b);
-// The end of the batch's work on GPUs: an event goes to all responses, or everything is waited for.
-NRD_MUST_USE TRITONSERVER_Error *batch_order_end(struct batch *b);
+// The end of the batch's work on GPUs: an event goes to all responses, and `*departs`: then batch_order_depart() is called once they are
+// sent and the requests released, in place of reports. Or everything is waited for.
+NRD_MUST_USE TRITONSERVER_Error *batch_order_end(struct batch *b, bool *departs);
+void batch_order_depart(struct batch *b);
 
 #endif

@@ -532,6 +532,7 @@ struct nrd_status *instance_create(struct model *model, const struct instance_sp
         return status_no_memory();
     }
     made->host_policy = spec->host_policy;
+    departed_pool_init(&made->departed);
     struct nrd_status *status = fill(made, model, spec);
     if (status == NULL) {
         status = bring_up(made, existing, existing_count);
@@ -573,6 +574,7 @@ void instance_destroy(struct instance *instance)
     mem_free(instance->profiles);
     mem_free(instance->secondary_devices);
     mem_free(instance->memory_usage);
+    departed_pool_fini(&instance->departed);
     message_destroy(instance->host_policy);
     mem_free(instance->cpu_cores);
     mem_free(instance->numa_node);

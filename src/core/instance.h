@@ -10,6 +10,7 @@
 
 #include "base/status.h"
 #include "base/thread.h"
+#include "core/departed.h"
 #include "core/message.h"
 #include "core/schedule/scheduler.h"
 #include "core/stats.h"
@@ -67,6 +68,7 @@ struct instance {
     uint32_t stage;             // batches that it may have at once; 0: Execute's return ends one
     _Atomic uint32_t in_flight; // those that it has, where `stage` is set
     _Atomic uint32_t last_ns32; // how long its last Execute took, in ns, saturated
+    struct departed_pool departed;
     // What the backend says it holds; guarded by the model's stats.
     struct buffer_attributes *memory_usage;
     uint32_t memory_usage_count;

@@ -135,6 +135,25 @@ __attribute__((visibility("default"))) void
 nereid_response_set_event(struct TRITONBACKEND_Response *response, void *event);
 typedef void (*nereid_response_set_event_fn)(struct TRITONBACKEND_Response *, void *);
 
+/* Backend: a batch that goes out with an event is at work until that event, though its requests are released at once. Before it releases
+   them it says so, in place of TRITONBACKEND_ModelInstanceReportStatistics() and ..ReportBatchStatistics(); and it reports the times
+   when the event was reached, on whatever thread. `requests` are all of the batch; what is needed of them is copied. Returns NULL where memory
+   is out: then the batch is waited for. Thread: data. */
+struct TRITONBACKEND_ModelInstance;
+__attribute__((visibility("default"))) void *
+nereid_batch_depart(struct TRITONBACKEND_ModelInstance *instance,
+                    struct TRITONBACKEND_Request *const *requests, uint32_t count,
+                    uint64_t exec_start_ns);
+typedef void *(*nereid_batch_depart_fn)(struct TRITONBACKEND_ModelInstance *,
+                                        struct TRITONBACKEND_Request *const *, uint32_t, uint64_t);
+/* Once for each, before TRITONBACKEND_ModelInstanceFinalize() returns; the times are those of ..ReportBatchStatistics(), on the same
+   clock. An instance that stages (nereid_instance_stage) or shares its model with other devices is finalized only after all have landed, so this
+   is never waited for on the executor's thread. False: the GPU failed. Thread: any. */
+__attribute__((visibility("default"))) void
+nereid_batch_land(void *batch, bool success, uint64_t exec_start_ns, uint64_t compute_start_ns,
+                  uint64_t compute_end_ns, uint64_t exec_end_ns);
+typedef void (*nereid_batch_land_fn)(void *, bool, uint64_t, uint64_t, uint64_t, uint64_t);
+
 /* The other way round: a backend that has no use for GPUs exports a symbol nereid_backend_cpu_only (of any kind). Instance groups of KIND_AUTO
    then go to the processor also on a machine with GPUs, and with --gpu-fallback=cpu those of KIND_GPU too. */
 #define NEREID_BACKEND_CPU_ONLY                                                                    \

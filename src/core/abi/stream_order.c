@@ -46,7 +46,8 @@ void *nereid_input_event(struct TRITONBACKEND_Input *input)
 
 bool nereid_request_takes_event(struct TRITONBACKEND_Request *request)
 {
-    return ((struct request *)request)->takes_event;
+    const struct request *own = (const struct request *)request;
+    return own->takes_event && own->trace == NULL; // a trace ends with its request
 }
 
 void nereid_response_set_event(struct TRITONBACKEND_Response *response, void *event)

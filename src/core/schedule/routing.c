@@ -2,7 +2,7 @@
 // Routing: the scheduler's use of route.h, and the batches in flight that it learns from.
 //
 // A batch is in flight from the take until the last of its requests is released, whoever does that and when: a backend may
-// return from Execute before. So the time of each batch is that of its device, also where an executor has several in flight.
+// return from Execute before. One that goes out with an event is in flight until that is reached (core/departed.h). So the time of each batch is that of its device, also where an executor has several in flight.
 // Models on one device come here only if their backend stages batches (nereid_instance_stage).
 #include <string.h>
 
@@ -218,11 +218,9 @@ void scheduler_note_failure(struct request *request)
     }
 }
 
-void scheduler_land(struct request *request)
+// One less that keeps the batch in flight.
+static void leave(struct scheduler *scheduler, struct flight *flight)
 {
-    struct scheduler *scheduler = request->model->scheduler;
-    struct flight *flight = request->flight;
-    request->flight = NULL;
     // Acquire and release: the last one sees what the others noted.
     if (atomic_fetch_sub_explicit(&flight->open, 1, memory_order_acq_rel) != 1) {
         return;
@@ -250,6 +248,30 @@ void scheduler_land(struct request *request)
     pthread_mutex_unlock(&scheduler->mutex);
     seat_wake(scheduler, leaving);
     seat_wake(scheduler, next);
+}
+
+void scheduler_land(struct request *request)
+{
+    struct flight *flight = request->flight;
+    request->flight = NULL;
+    leave(request->model->scheduler, flight);
+}
+
+struct flight *scheduler_hold_flight(struct request *request)
+{
+    if (request->flight != NULL) {
+        // Relaxed: the request itself keeps it in flight meanwhile.
+        atomic_fetch_add_explicit(&request->flight->open, 1, memory_order_relaxed);
+    }
+    return request->flight;
+}
+
+void scheduler_land_flight(struct scheduler *scheduler, struct flight *flight, bool failed)
+{
+    if (failed) {
+        atomic_store_explicit(&flight->failed, true, memory_order_relaxed);
+    }
+    leave(scheduler, flight);
 }
 
 void routing_fini(struct scheduler *scheduler)

@@ -113,6 +113,12 @@ uint32_t scheduler_take(struct scheduler *scheduler, struct seat *seat, struct r
 // A request of a batch in flight (request.flight) is done with: with the last of them the batch has landed, its time is measured,
 // and its executor may have another. Thread: any.
 void scheduler_land(struct request *request);
+// The batch that `request` is of stays in flight when its requests are released, until scheduler_land_flight(); `failed`: its time says
+// nothing. NULL: it is not counted. Thread: any, while the request is not released.
+struct flight;
+struct flight *scheduler_hold_flight(struct request *request);
+void scheduler_land_flight(struct scheduler *scheduler, struct flight *flight,
+                           bool failed); // Thread: any
 // The batch that `request` is of failed: its time says nothing. Thread: any.
 void scheduler_note_failure(struct request *request);
 

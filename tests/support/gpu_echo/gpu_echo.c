@@ -206,14 +206,17 @@ static TRITONSERVER_Error *echo(struct echo_instance *s)
     if (s->max_rows > 0 && b->rows > (uint64_t)s->max_rows) {
         return backend_error_new(TRITONSERVER_ERROR_INVALID_ARG, "%d rows at most", s->max_rows);
     }
-    BACKEND_TRY(work(s, b->rows));
     if (s->on_gpu) {
         void *data = NULL;
         BACKEND_TRY(gpu_gather(b, &in, GPU_ALIGNMENT, &s->device, &data, &size));
+        batch_compute_begin(b);
+        BACKEND_TRY(work(s, b->rows));
         gpu_scatter(b, output->name, output->dtype, dims, in.dim_count, batching, data, size);
     } else {
         const void *data = NULL;
         BACKEND_TRY(batch_gather(b, &in, 0, &s->host, &data, &size));
+        batch_compute_begin(b);
+        BACKEND_TRY(work(s, b->rows));
         batch_scatter(b, output->name, output->dtype, dims, in.dim_count, batching, data, size);
     }
     return NULL;

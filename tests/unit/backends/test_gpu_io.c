@@ -5,6 +5,8 @@
 
 #include "backends/common/gpu_batch.h"
 #include "gpu/memory.h"
+#include "gpu/module.h"
+#include "nereid/ext/core.h"
 #include "tests/support/fake_cuda/fake_cuda.h"
 
 static struct TRITONBACKEND_Backend backend;
@@ -42,9 +44,65 @@ static void give(int64_t gpu, void *data)
     fail_msg("this memory was not given out");
 }
 
+// ---- Nereid's part of a host, for batches that go out with an event ----
+
+static bool takes_events;
+static void *last_event;
+static unsigned departed;
+static struct {
+    atomic_uint count;
+    bool success;
+    uint64_t infer_ns;
+    uint64_t end_ns;
+} landed;
+
+void *nereid_input_event(struct TRITONBACKEND_Input *input)
+{
+    (void)input;
+    return NULL;
+}
+
+bool nereid_request_takes_event(struct TRITONBACKEND_Request *request)
+{
+    (void)request;
+    return takes_events;
+}
+
+void nereid_response_set_event(struct TRITONBACKEND_Response *response, void *event)
+{
+    (void)response;
+    last_event = event;
+}
+
+void *nereid_batch_depart(struct TRITONBACKEND_ModelInstance *of,
+                          struct TRITONBACKEND_Request *const *given, uint32_t count,
+                          uint64_t exec_start_ns)
+{
+    (void)exec_start_ns;
+    assert_ptr_equal(of, &instance);
+    assert_ptr_equal(given[0], &requests[departed]);
+    assert_int_equal(count, 1);
+    departed++;
+    return &departed;
+}
+
+void nereid_batch_land(void *batch, bool success, uint64_t exec_start_ns, uint64_t compute_start_ns,
+                       uint64_t compute_end_ns, uint64_t exec_end_ns)
+{
+    assert_ptr_equal(batch, &departed);
+    assert_true(exec_start_ns <= compute_start_ns && compute_start_ns <= compute_end_ns);
+    landed.success = success;
+    landed.infer_ns += compute_end_ns - compute_start_ns;
+    landed.end_ns = exec_end_ns;
+    atomic_fetch_add(&landed.count, 1);
+}
+
 static int setup(void **state)
 {
     (void)state;
+    takes_events = false;
+    departed = 0;
+    memset(&landed, 0, sizeof(landed));
     const struct fake_cuda_options machine = {.count = 2, .poll_ns = 100000};
     fake_cuda_start(&machine);
     gpu_driver_replace(fake_cuda_driver());
@@ -349,6 +407,75 @@ static void gpu_io_refuses_what_is_not_there(void **state)
     assert_host_error(gpu_io_create(&instance, 7, &io), "there is no GPU 7");
 }
 
+// Three batches of `ns` each on GPU 0, none of them waited for.
+static void depart_three(struct batch *b, struct gpu_scratch *scratch, uint64_t ns)
+{
+    struct gpu_module *module = NULL;
+    struct cu_function *kernel = NULL;
+    const struct gpu_grid grid = {.blocks = {1, 1, 1}, .threads = {1, 1, 1}};
+    void *params[] = {&ns};
+    assert_null(gpu_module_load(gpu_io_device(b->gpu_io), "fake_busy", &module));
+    assert_null(gpu_module_function(module, "fake_busy", &kernel));
+    for (unsigned i = 0; i < 3; i++) {
+        int64_t dims[2] = {1, 4};
+        void *data = NULL;
+        assert_host_ok(gpu_scratch_reserve(b->gpu_io, scratch, 16, &data));
+        if (i > 0) {
+            bring((int)i, 1, data, TRITONSERVER_MEMORY_GPU, 0);
+            assert_host_ok(batch_begin(b, pointers + i, 1, true));
+        }
+        batch_compute_begin(b);
+        assert_null(gpu_launch(gpu_io_stream(b->gpu_io), kernel, &grid, params));
+        gpu_scatter(b, "OUT", TRITONSERVER_TYPE_FP32, dims, 2, true, data, 16);
+        last_event = NULL;
+        batch_end(b);
+        assert_int_equal(departed, i + 1);
+        assert_non_null(last_event);
+        assert_true(requests[i].released);
+    }
+    gpu_module_unload(module);
+}
+
+static void begin_departing(struct batch *b)
+{
+    takes_events = true;
+    host.output_gpu = 0;
+    host.outputs_on_gpu = true;
+    bring(0, 1, on_gpu(0, 0, 4), TRITONSERVER_MEMORY_GPU, 0);
+    begin(b, 0, 1);
+}
+
+static void departed_batches_land_with_the_time_of_their_gpu(void **state)
+{
+    (void)state;
+    struct batch b;
+    struct gpu_scratch scratch = {0};
+    begin_departing(&b);
+    depart_three(&b, &scratch, 2000000);
+    gpu_scratch_fini(b.gpu_io, &scratch);
+    gpu_io_destroy(b.gpu_io);
+    batch_fini(&b); // waits until they have landed
+    assert_int_equal(landed.count, 3);
+    assert_true(landed.success);
+    assert_in_range(landed.infer_ns, 6000000, 6100000);
+    assert_int_equal(instance.executions, 0); // reported by landing, not by the batch
+}
+
+static void departed_batch_of_a_lost_gpu_lands_as_failed(void **state)
+{
+    (void)state;
+    struct batch b;
+    struct gpu_scratch scratch = {0};
+    begin_departing(&b);
+    depart_three(&b, &scratch, UINT64_C(3600000000000));
+    fake_cuda_lose(0, CU_ILLEGAL_ADDRESS);
+    batch_fini(&b);
+    assert_int_equal(landed.count, 3);
+    assert_false(landed.success);
+    gpu_scratch_fini(b.gpu_io, &scratch);
+    gpu_io_destroy(b.gpu_io);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -363,6 +490,8 @@ int main(void)
         TEST(failed_request_gets_nothing_written),
         TEST(batch_on_a_lost_gpu_answers_with_the_reason),
         TEST(gpu_io_refuses_what_is_not_there),
+        TEST(departed_batches_land_with_the_time_of_their_gpu),
+        TEST(departed_batch_of_a_lost_gpu_lands_as_failed),
     };
     return cmocka_run_group_tests_name("gpu_io", tests, NULL, NULL);
 }
