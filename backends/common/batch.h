@@ -44,6 +44,7 @@ struct batch {
 };
 
 void batch_init(struct batch *b, TRITONBACKEND_ModelInstance *instance);
+// Waits for batches that went out with an event; so before the memory that they use goes, and with the gpu_io still there.
 void batch_fini(struct batch *b);
 
 // Takes the requests in and makes their responses. `batching`: the first dimension counts rows. On

@@ -39,6 +39,7 @@ static TRITONSERVER_Error *init(void *instance, TRITONBACKEND_ModelInstance *han
 static void fini(void *instance)
 {
     struct onnx_instance *s = instance;
+    batch_fini(&s->batch); // first: batches that were answered may still be at work
     for (uint32_t i = 0; s->inputs != NULL && i < s->input_max; i++) {
         scratch_fini(&s->inputs[i]);
     }
@@ -51,7 +52,6 @@ static void fini(void *instance)
     scratch_fini(&s->text);
     scratch_fini(&s->offsets);
     onnx_gpu_destroy(s);
-    batch_fini(&s->batch);
     onnx_session_release(s->model, s->session);
 }
 

@@ -173,12 +173,13 @@ TRITONSERVER_Error *TRITONBACKEND_ModelInstanceFinalize(TRITONBACKEND_ModelInsta
     BACKEND_TRY(TRITONBACKEND_ModelInstanceState(instance, &state));
     struct echo_instance *s = state;
     if (s != NULL) {
+        struct gpu_io *io = s->on_gpu ? s->batch.gpu_io : NULL;
+        batch_fini(&s->batch); // first: batches that were answered may still be at work
         give_back(s);
-        if (s->on_gpu) {
-            gpu_scratch_fini(s->batch.gpu_io, &s->device);
-            gpu_io_destroy(s->batch.gpu_io);
+        if (io != NULL) {
+            gpu_scratch_fini(io, &s->device);
+            gpu_io_destroy(io);
         }
-        batch_fini(&s->batch);
         scratch_fini(&s->host);
         mem_free(s);
     }

@@ -452,9 +452,10 @@ static void departed_batches_land_with_the_time_of_their_gpu(void **state)
     struct gpu_scratch scratch = {0};
     begin_departing(&b);
     depart_three(&b, &scratch, 2000000);
-    gpu_scratch_fini(b.gpu_io, &scratch);
-    gpu_io_destroy(b.gpu_io);
+    struct gpu_io *io = b.gpu_io;
     batch_fini(&b); // waits until they have landed
+    gpu_scratch_fini(io, &scratch);
+    gpu_io_destroy(io);
     assert_int_equal(landed.count, 3);
     assert_true(landed.success);
     assert_in_range(landed.infer_ns, 6000000, 6100000);
@@ -469,11 +470,12 @@ static void departed_batch_of_a_lost_gpu_lands_as_failed(void **state)
     begin_departing(&b);
     depart_three(&b, &scratch, UINT64_C(3600000000000));
     fake_cuda_lose(0, CU_ILLEGAL_ADDRESS);
+    struct gpu_io *io = b.gpu_io;
     batch_fini(&b);
     assert_int_equal(landed.count, 3);
     assert_false(landed.success);
-    gpu_scratch_fini(b.gpu_io, &scratch);
-    gpu_io_destroy(b.gpu_io);
+    gpu_scratch_fini(io, &scratch);
+    gpu_io_destroy(io);
 }
 
 int main(void)
