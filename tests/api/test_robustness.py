@@ -202,18 +202,13 @@ def test_replies_that_nobody_reads(server):
 
 
 def test_half_closed_clients_get_their_reply(server):
-    """What an instance has begun is answered; what is still queued when the client ends its half is cancelled, which is told too."""
     for model in ("echo", "slow"):
-        for _ in range(20):
-            s = dial(server.http_port)
-            push(s, http_infer(model))
-            time.sleep(0.4 * SLOW_MS / 1000)  # on a busy machine no instance may have begun it by then
-            s.shutdown(socket.SHUT_WR)
-            reply = drain(s)
-            s.close()
-            if not (reply or b"").endswith(b'{"error":""}'):
-                break
+        s = dial(server.http_port)
+        push(s, http_infer(model))
+        s.shutdown(socket.SHUT_WR)
+        reply = drain(s)
         assert reply is not None and reply.startswith(b"HTTP/1.1 200"), reply
+        s.close()
 
 
 @pytest.mark.parametrize("model", ["slow", "queued"])
@@ -322,7 +317,7 @@ def test_pipelined_requests_come_in_order_or_not_at_all(server):
     push(s, b"".join(http_infer("slow" if v % 50 == 0 else "echo", [v]) for v in values))
     s.shutdown(socket.SHUT_WR)
     reply = drain(s, 20) or b""
-    # The one that is queued when the client ends its half is cancelled, and has its reply in its place.
+    # One that is still queued three seconds after the client's end is cancelled, and has its reply in its place.
     got = [None if part.endswith(b'{"error":""}') else int(part.split(b'"data":[')[1].split(b".")[0])
            for part in reply.split(b"HTTP/1.1 ")[1:]]
     assert got.count(None) <= 1, reply
