@@ -204,6 +204,7 @@ _Static_assert(sizeof(void *) != 8 || sizeof(struct cu_graph_update_info) == 24,
     F(event_query, cuEventQuery, 1, (struct cu_event *event)) \
     F(event_synchronize, cuEventSynchronize, 1, (struct cu_event *event)) \
     F(event_elapsed, cuEventElapsedTime, 1, (float *milliseconds, struct cu_event *begin, struct cu_event *end)) \
+    F(thread_capture_mode, cuThreadExchangeStreamCaptureMode, 1, (int *mode)) \
     F(capture_begin, cuStreamBeginCapture_v2, 1, (struct cu_stream *stream, int mode)) \
     F(capture_end, cuStreamEndCapture, 1, (struct cu_stream *stream, struct cu_graph **graph)) \
     F(graph_nodes, cuGraphGetNodes, 1, (struct cu_graph *graph, struct cu_graph_node **nodes, size_t *count)) \

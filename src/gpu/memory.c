@@ -35,6 +35,7 @@ struct gpu_pool {
     struct gpu_block *pending; // oldest first
     struct gpu_block **pending_end;
     struct gpu_pool_usage usage;
+    uint64_t claimed_bytes; // of usage.reserved_bytes: locked by others
     bool warned;
 };
 
@@ -69,6 +70,21 @@ static void node_restore(const struct node_policy *before)
     }
 }
 
+// To allocate or lock memory spoils a capture of any thread that began in the driver's strictest mode, as frameworks' do, unless the caller is
+// in the relaxed one. What is done here concerns no stream. `mode` is what to give to the second call.
+static void capture_let(int *mode)
+{
+    *mode = CU_CAPTURE_RELAXED;
+    if (gpu_driver()->thread_capture_mode(mode) != CU_SUCCESS) {
+        *mode = CU_CAPTURE_GLOBAL; // where every thread begins
+    }
+}
+
+static void capture_forbid(int *mode)
+{
+    (void)gpu_driver()->thread_capture_mode(mode);
+}
+
 static struct nrd_status *driver_alloc(const struct gpu_pool_options *options, uint64_t size,
                                        uint64_t *base)
 {
@@ -76,6 +92,8 @@ static struct nrd_status *driver_alloc(const struct gpu_pool_options *options, u
     struct gpu_scope scope;
     NRD_TRY(gpu_device_enter(device, &scope));
     struct nrd_status *status;
+    int mode;
+    capture_let(&mode);
     if (options->kind == NRD_MEMORY_GPU) {
         status = GPU_CALL(device, mem_alloc, (base, size));
     } else {
@@ -86,6 +104,7 @@ static struct nrd_status *driver_alloc(const struct gpu_pool_options *options, u
         node_restore(&policy);
         *base = (uint64_t)(uintptr_t)data;
     }
+    capture_forbid(&mode);
     gpu_device_leave(&scope);
     return status;
 }
@@ -96,12 +115,15 @@ static void driver_free(const struct gpu_pool_options *options, uint64_t base)
     if (!gpu_device_enter_release(options->device, &scope)) {
         return;
     }
+    int mode;
+    capture_let(&mode);
     // On a lost device this fails, and its memory is gone with the context.
     if (options->kind == NRD_MEMORY_GPU) {
         (void)gpu_driver()->mem_free(base);
     } else {
         (void)gpu_driver()->mem_free_host((void *)(uintptr_t)base);
     }
+    capture_forbid(&mode);
     gpu_device_leave(&scope);
 }
 
@@ -145,15 +167,20 @@ static void chunks_free_idle(struct gpu_pool *p)
     }
 }
 
+// What the limit leaves, after a look for chunks that nobody needs if that is less than `size`.
+static uint64_t pool_room(struct gpu_pool *p, uint64_t size)
+{
+    if (size > p->usage.limit_bytes - p->usage.reserved_bytes) {
+        chunks_free_idle(p);
+    }
+    return p->usage.limit_bytes - p->usage.reserved_bytes;
+}
+
 // Adds a chunk in which `size` bytes fit, a whole one if the limit allows it.
 static struct nrd_status *pool_grow(struct gpu_pool *p, uint64_t size)
 {
     uint64_t chunk = p->options.chunk_bytes;
-    uint64_t room = p->usage.limit_bytes - p->usage.reserved_bytes;
-    if (size > room) {
-        chunks_free_idle(p);
-        room = p->usage.limit_bytes - p->usage.reserved_bytes;
-    }
+    uint64_t room = pool_room(p, size);
     if (size > room) {
         return status_new(NRD_UNAVAILABLE,
                           "%s memory pool of %llu bytes has no room for %llu bytes (%llu in use)",
@@ -235,6 +262,14 @@ static struct nrd_status *place_get(struct gpu_pool *p, uint64_t size,
     return suballoc_get(&p->places, size, place) ? NULL : status_no_memory();
 }
 
+static void count_used(struct gpu_pool_usage *usage, uint64_t size)
+{
+    usage->used_bytes += size;
+    if (usage->used_bytes > usage->peak_bytes) {
+        usage->peak_bytes = usage->used_bytes;
+    }
+}
+
 struct nrd_status *gpu_pool_get(struct gpu_pool *pool, size_t size, struct tensor_buffer **buffer)
 {
     struct gpu_block *block = object_pool_get(pool->blocks);
@@ -250,11 +285,7 @@ struct nrd_status *gpu_pool_get(struct gpu_pool *pool, size_t size, struct tenso
                          (unsigned long long)pool->usage.limit_bytes, size)
             : place_get(pool, size, &place);
     if (status == NULL) {
-        struct gpu_pool_usage *usage = &pool->usage;
-        usage->used_bytes += suballoc_size(place);
-        if (usage->used_bytes > usage->peak_bytes) {
-            usage->peak_bytes = usage->used_bytes;
-        }
+        count_used(&pool->usage, suballoc_size(place));
     } else {
         pool->usage.refused++;
     }
@@ -307,6 +338,38 @@ void gpu_pool_usage(struct gpu_pool *pool, struct gpu_pool_usage *usage)
     pthread_mutex_lock(&pool->lock);
     pool_reap(pool, UINT32_MAX);
     *usage = pool->usage;
+    pthread_mutex_unlock(&pool->lock);
+}
+
+struct nrd_status *gpu_pool_claim(struct gpu_pool *pool, uint64_t size)
+{
+    struct nrd_status *status = NULL;
+    pthread_mutex_lock(&pool->lock);
+    pool_reap(pool, UINT32_MAX);
+    uint64_t most = pool->usage.limit_bytes / 2;
+    if (size > most || pool->claimed_bytes > most - size || size > pool_room(pool, size)) {
+        pool->usage.refused++;
+        status = status_new(NRD_UNAVAILABLE,
+                            "pinned memory pool of %llu bytes has no room to lock %llu bytes (%llu "
+                            "in use, %llu locked)",
+                            (unsigned long long)pool->usage.limit_bytes, (unsigned long long)size,
+                            (unsigned long long)pool->usage.used_bytes,
+                            (unsigned long long)pool->claimed_bytes);
+    } else {
+        pool->claimed_bytes += size;
+        pool->usage.reserved_bytes += size;
+        count_used(&pool->usage, size);
+    }
+    pthread_mutex_unlock(&pool->lock);
+    return status;
+}
+
+void gpu_pool_unclaim(struct gpu_pool *pool, uint64_t size)
+{
+    pthread_mutex_lock(&pool->lock);
+    pool->claimed_bytes -= size;
+    pool->usage.reserved_bytes -= size;
+    pool->usage.used_bytes -= size;
     pthread_mutex_unlock(&pool->lock);
 }
 
@@ -406,8 +469,11 @@ struct nrd_status *gpu_host_lock(struct gpu_device *device, void *data, size_t s
 {
     struct gpu_scope scope;
     NRD_TRY(gpu_device_enter(device, &scope));
+    int mode;
+    capture_let(&mode);
     struct nrd_status *status =
         GPU_CALL(device, mem_host_register, (data, size, CU_HOST_REGISTER_PORTABLE));
+    capture_forbid(&mode);
     gpu_device_leave(&scope);
     return status;
 }
@@ -416,7 +482,10 @@ void gpu_host_unlock(struct gpu_device *device, void *data)
 {
     struct gpu_scope scope;
     if (gpu_device_enter_release(device, &scope)) {
+        int mode;
+        capture_let(&mode);
         (void)gpu_driver()->mem_host_unregister(data);
+        capture_forbid(&mode);
         gpu_device_leave(&scope);
     }
 }

@@ -51,6 +51,11 @@ NRD_MUST_USE struct nrd_status *gpu_pool_get(struct gpu_pool *pool, size_t size,
 NRD_MUST_USE struct nrd_status *gpu_pool_get_or_host(struct gpu_pool *pool, size_t size,
                                                      struct tensor_buffer **buffer);
 void gpu_pool_usage(struct gpu_pool *pool, struct gpu_pool_usage *usage); // Thread: any
+// Counts `size` bytes that the caller locks himself (gpu_host_lock) under a pinned pool's limit, as used and reserved, until
+// gpu_pool_unclaim(). All claims together have at most half of the limit: the pool is for others too. NRD_UNAVAILABLE when there is no room.
+// Thread: any; may call the driver's allocator.
+NRD_MUST_USE struct nrd_status *gpu_pool_claim(struct gpu_pool *pool, uint64_t size);
+void gpu_pool_unclaim(struct gpu_pool *pool, uint64_t size);
 // Gives the driver back the chunks in which nothing is used. Thread: any.
 void gpu_pool_trim(struct gpu_pool *pool);
 

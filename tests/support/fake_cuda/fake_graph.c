@@ -54,9 +54,31 @@ static void graph_clear(struct cu_graph *graph)
     graph->count = 0;
 }
 
+static _Thread_local int thread_mode; // CU_CAPTURE_GLOBAL
+
+int cuThreadExchangeStreamCaptureMode(int *mode)
+{
+    BEGIN(thread_capture_mode, -1);
+    int old = thread_mode;
+    thread_mode = *mode;
+    *mode = old;
+    return fake_end(CU_SUCCESS);
+}
+
+bool fake_breaks_capture(void)
+{
+    bool broken = false;
+    for (struct cu_stream *s = fake.streams; s != NULL; s = s->next) {
+        if (thread_mode == CU_CAPTURE_GLOBAL && s->capture_origin &&
+            s->capture_mode == CU_CAPTURE_GLOBAL) {
+            s->capture_broken = broken = true;
+        }
+    }
+    return broken;
+}
+
 int cuStreamBeginCapture_v2(struct cu_stream *stream, int mode)
 {
-    (void)mode;
     BEGIN(capture_begin, fake_stream_ordinal(stream));
     if (stream == NULL || stream->capture != NULL) {
         return fake_end(stream == NULL ? CU_STREAM_CAPTURE_UNSUPPORTED : CU_ILLEGAL_STATE);
@@ -66,6 +88,7 @@ int cuStreamBeginCapture_v2(struct cu_stream *stream, int mode)
         return fake_end(CU_OUT_OF_MEMORY);
     }
     stream->capture_origin = true;
+    stream->capture_mode = mode;
     stream->capture_broken = false;
     return fake_end(CU_SUCCESS);
 }

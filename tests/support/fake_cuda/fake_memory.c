@@ -324,6 +324,9 @@ int cuMemHostAlloc(void **pointer, size_t size, unsigned flags)
     int current = fake_current();
     (void)flags;
     BEGIN(mem_host_alloc, current);
+    if (fake_breaks_capture()) {
+        return fake_end(CU_STREAM_CAPTURE_UNSUPPORTED);
+    }
     if (current < 0) {
         return fake_end(CU_INVALID_CONTEXT);
     }
@@ -338,6 +341,9 @@ int cuMemHostAlloc(void **pointer, size_t size, unsigned flags)
 int cuMemFreeHost(void *pointer)
 {
     BEGIN(mem_free_host, -1);
+    if (fake_breaks_capture()) {
+        return fake_end(CU_STREAM_CAPTURE_UNSUPPORTED);
+    }
     unpin(pointer);
     free(pointer);
     fake.counts.host_allocations--;
@@ -348,6 +354,9 @@ int cuMemHostRegister_v2(void *pointer, size_t size, unsigned flags)
 {
     (void)flags;
     BEGIN(mem_host_register, fake_current());
+    if (fake_breaks_capture()) {
+        return fake_end(CU_STREAM_CAPTURE_UNSUPPORTED);
+    }
     if (pointer == NULL || size == 0) {
         return fake_end(CU_INVALID_VALUE);
     }
@@ -359,6 +368,9 @@ int cuMemHostRegister_v2(void *pointer, size_t size, unsigned flags)
 int cuMemHostUnregister(void *pointer)
 {
     BEGIN(mem_host_unregister, -1);
+    if (fake_breaks_capture()) {
+        return fake_end(CU_STREAM_CAPTURE_UNSUPPORTED);
+    }
     fake.counts.host_allocations -= pointer != NULL;
     unpin(pointer);
     return fake_end(CU_SUCCESS);

@@ -44,6 +44,7 @@ struct cu_stream {
     struct fake_op *tail;
     struct cu_graph *capture; // what is queued goes there
     bool capture_origin;
+    int capture_mode; // enum of the driver, where `capture_origin`
     bool capture_broken;
     bool destroyed; // freed when its work is done
 };
@@ -199,6 +200,8 @@ struct cu_graph {
     struct fake_op *tail;
     size_t count;
 };
+// Whether another's capture forbids the calling thread what could wait for a stream, as in the driver; the capture is broken then.
+bool fake_breaks_capture(void);
 void fake_graph_add(struct cu_graph *graph, const struct fake_op *op);
 
 // Sets up from a text like "gpus=2,memory=8G,speed=1:2"; in fake_env.c, for the shared form only.

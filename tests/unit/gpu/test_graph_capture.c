@@ -135,6 +135,36 @@ static void capture_survives_failures_of_every_step(void **state)
     gpu_stream_destroy(stream);
 }
 
+// Frameworks capture in the strictest mode, and memory is locked and allocated on other threads meanwhile.
+static void memory_spoils_no_capture(void **state)
+{
+    (void)state;
+    static char memory[4096];
+    struct gpu_stream *stream = stream_on(0);
+    struct gpu_pool *pool = NULL;
+    struct tensor_buffer *buffer = NULL;
+    struct cu_graph *graph = NULL;
+    const struct gpu_driver *driver = fake_cuda_driver();
+    struct gpu_pool_options options = {
+        .kind = NRD_MEMORY_PINNED, .device = gpu(0), .limit_bytes = 1 << 20, .numa_node = -1};
+    assert_ok(gpu_pool_create(&options, &pool));
+    assert_int_equal(driver->capture_begin(gpu_stream_handle(stream), CU_CAPTURE_GLOBAL), 0);
+    assert_ok(gpu_host_lock(gpu(0), memory, sizeof(memory)));
+    assert_ok(gpu_pool_get(pool, 100, &buffer));
+    buffer_unref(buffer);
+    gpu_pool_destroy(pool);
+    gpu_host_unlock(gpu(0), memory);
+    assert_int_equal(driver->capture_end(gpu_stream_handle(stream), &graph), 0);
+    assert_int_equal(driver->graph_destroy(graph), 0);
+    // Done plainly, it would.
+    void *plain = NULL;
+    assert_int_equal(driver->capture_begin(gpu_stream_handle(stream), CU_CAPTURE_GLOBAL), 0);
+    assert_int_equal(driver->mem_host_alloc(&plain, 100, 0), CU_STREAM_CAPTURE_UNSUPPORTED);
+    assert_int_equal(driver->capture_end(gpu_stream_handle(stream), &graph),
+                     CU_STREAM_CAPTURE_INVALIDATED);
+    gpu_stream_destroy(stream);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -143,6 +173,7 @@ int main(void)
         GPU_TEST(graph_takes_new_arguments_in_place_and_new_work_anew),
         GPU_TEST(broken_capture_is_an_error_and_over),
         GPU_TEST(capture_survives_failures_of_every_step),
+        GPU_TEST(memory_spoils_no_capture),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
