@@ -17,6 +17,7 @@ enum {
     STAGE_BYTES = 1 << 20,   // the least that is taken for staging
     PIECE_BYTES = 512 << 10, // of a copy from pageable memory
     SMALL_BYTES = 16 << 10,  // up to here the driver's own staging is as good
+    STAGE_BATCHES = 256,     // after so many batches staging shrinks to four times what they used
 };
 
 // Staging memory: blocks filled from the front; all are empty after a batch.
@@ -45,7 +46,9 @@ struct gpu_io {
     bool uses_host;              // among it copies from or to host memory that must stay
     struct stage *stages;
     uint32_t stage_count;
-    bool no_pinned; // the host has none, which it said once
+    uint32_t stage_batches; // since staging was last looked at
+    size_t stage_peak;      // the most that one of them used
+    bool no_pinned;         // the host has none, which it said once
     struct later *laters;
     uint32_t later_count;
     uint32_t later_capacity;
@@ -133,6 +136,14 @@ static void free_stage(struct gpu_io *io, struct stage *stage)
     }
 }
 
+static void free_stages(struct gpu_io *io)
+{
+    for (uint32_t i = 0; i < io->stage_count; i++) {
+        free_stage(io, &io->stages[i]);
+    }
+    io->stage_count = 0;
+}
+
 void gpu_io_destroy(struct gpu_io *io)
 {
     if (io == NULL) {
@@ -145,9 +156,7 @@ void gpu_io_destroy(struct gpu_io *io)
     for (int i = 0; i < count; i++) {
         gpu_stream_destroy(io->streams[i]);
     }
-    for (uint32_t i = 0; i < io->stage_count; i++) {
-        free_stage(io, &io->stages[i]);
-    }
+    free_stages(io);
     gpu_system_close(io->system);
     mem_free(io->streams);
     mem_free(io->busy);
@@ -243,19 +252,33 @@ static TRITONSERVER_Error *take_stage(struct gpu_io *io, size_t size, struct gpu
     return NULL;
 }
 
+// Whether the last batches had far less to stage than there is room for: what was large comes pinned by now, say.
+static bool is_oversized(struct gpu_io *io, size_t total, size_t used)
+{
+    io->stage_peak = used > io->stage_peak ? used : io->stage_peak;
+    if (++io->stage_batches < STAGE_BATCHES) {
+        return false;
+    }
+    bool oversized = total > STAGE_BYTES && total / 4 > io->stage_peak;
+    io->stage_batches = 0;
+    io->stage_peak = 0;
+    return oversized;
+}
+
 // All staging is free again. Several blocks become one that has room for all at the next need.
 static void reset_stages(struct gpu_io *io)
 {
     size_t total = 0;
+    size_t used = 0;
     for (uint32_t i = 0; i < io->stage_count; i++) {
         total += io->stages[i].size;
+        used += io->stages[i].used;
         io->stages[i].used = 0;
     }
-    if (io->stage_count > 1) {
-        for (uint32_t i = 0; i < io->stage_count; i++) {
-            free_stage(io, &io->stages[i]);
-        }
-        io->stage_count = 0;
+    if (is_oversized(io, total, used)) {
+        free_stages(io); // the next need makes what it takes
+    } else if (io->stage_count > 1) {
+        free_stages(io);
         drop(add_stage(io, total)); // if there is no memory, a batch will say so
     }
 }

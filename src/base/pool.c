@@ -5,7 +5,8 @@
 // when it runs over it gives half back. So an object that is made in one thread and released in another costs a lock in
 // every sixteenth call. Idle objects are linked through their own first word. Caches hang on a pthread key, so that a
 // thread's end gives them back, and on a list, so that the pool's end frees those of threads that live on.
-// Buffers: one list and one lock for each size class; a header of one cache line before the bytes says which.
+// Buffers: one lock and two lists for each size class, of page-locked ones and of others; a header of one cache line before the bytes says
+// which. One that is being locked or unlocked belongs to the thread that does it, and is in no list.
 // Under AddressSanitizer what is idle is poisoned: a use after the return shows like a use after free.
 #include "base/pool.h"
 
@@ -257,18 +258,23 @@ struct buffer_head {
     _Alignas(CACHE_LINE) struct buffer_head *next;
     size_t bytes; // behind the head
     unsigned size_class;
+    int to_device; // how often its bytes went there, from the negative after a refusal; counts while it is not locked
+    struct buffer_pool *pool;
+    void *lock;  // of the locker; NULL: not page-locked
+    bool mapped; // pages of its own
 };
 _Static_assert(sizeof(struct buffer_head) == CACHE_LINE, "a buffer begins on a cache line");
 
 struct buffer_class {
     _Alignas(CACHE_LINE) pthread_mutex_t lock; // its own line: classes do not disturb each other
-    struct buffer_head *first;
+    struct buffer_head *first[2];              // page-locked: [true]
 };
 
 struct buffer_pool {
     struct buffer_class classes[CLASS_COUNT];
     size_t max_idle_bytes;
     _Atomic size_t idle_bytes;
+    struct buffer_locker locker; // without functions where there is none
 };
 
 static size_t class_bytes(unsigned size_class)
@@ -299,27 +305,46 @@ static unsigned class_of(size_t size)
     return POWER_CLASSES + ((bits - 1 - STEPS_FROM) << STEP_BITS) + quarter;
 }
 
-static struct buffer_head *buffer_new(size_t bytes, unsigned size_class)
+static struct buffer_head *buffer_new(struct buffer_pool *p, size_t bytes, unsigned size_class,
+                                      bool mapped)
 {
     if (bytes > SIZE_MAX - sizeof(struct buffer_head)) {
         return NULL;
     }
     size_t all = sizeof(struct buffer_head) + bytes;
-    struct buffer_head *head = bytes >= MAPPED_MIN ? mem_map(all) : mem_aligned(CACHE_LINE, all);
+    struct buffer_head *head = mapped ? mem_map(all) : mem_aligned(CACHE_LINE, all);
     if (head != NULL) {
-        head->bytes = bytes;
-        head->size_class = size_class;
+        *head = (struct buffer_head){
+            .bytes = bytes, .size_class = size_class, .pool = p, .mapped = mapped};
     }
     return head;
 }
 
 static void buffer_free(struct buffer_head *head)
 {
+    if (head->lock != NULL) {
+        const struct buffer_locker *locker = &head->pool->locker;
+        locker->unlock(locker->user, head->lock);
+    }
     ASAN_UNPOISON_MEMORY_REGION(head + 1, head->bytes);
-    if (head->bytes >= MAPPED_MIN) {
+    if (head->mapped) {
         mem_unmap(head, sizeof(*head) + head->bytes);
     } else {
         mem_free(head);
+    }
+}
+
+static void free_posted(void *arg)
+{
+    buffer_free(arg);
+}
+
+// Frees a buffer from a thread that may not block.
+static void buffer_drop(struct buffer_head *head)
+{
+    const struct buffer_locker *locker = &head->pool->locker;
+    if (head->lock == NULL || !locker->post(locker->user, free_posted, head)) {
+        buffer_free(head);
     }
 }
 
@@ -340,10 +365,11 @@ struct buffer_pool *buffer_pool_create(size_t max_idle_bytes)
         return NULL;
     }
     p->max_idle_bytes = max_idle_bytes;
+    p->locker = (struct buffer_locker){0};
     atomic_init(&p->idle_bytes, 0);
     for (unsigned i = 0; i < CLASS_COUNT; i++) {
         pthread_mutex_init(&p->classes[i].lock, NULL);
-        p->classes[i].first = NULL;
+        p->classes[i].first[false] = p->classes[i].first[true] = NULL;
     }
     return p;
 }
@@ -354,18 +380,31 @@ void buffer_pool_destroy(struct buffer_pool *p)
         return;
     }
     for (unsigned i = 0; i < CLASS_COUNT; i++) {
-        struct buffer_head *head = p->classes[i].first;
-        while (head != NULL) {
-            struct buffer_head *next = head->next;
-            buffer_free(head);
-            head = next;
+        for (int locked = 0; locked <= 1; locked++) {
+            struct buffer_head *head = p->classes[i].first[locked];
+            while (head != NULL) {
+                struct buffer_head *next = head->next;
+                buffer_free(head);
+                head = next;
+            }
         }
         pthread_mutex_destroy(&p->classes[i].lock);
     }
     mem_free(p);
 }
 
-void *buffer_pool_get(struct buffer_pool *p, size_t size, size_t *capacity)
+// Takes an idle buffer out of its class; `locked` ones first, or last. With the class's mutex held.
+static struct buffer_head *class_pop(struct buffer_class *own, bool locked)
+{
+    bool list = own->first[locked] != NULL ? locked : !locked;
+    struct buffer_head *head = own->first[list];
+    if (head != NULL) {
+        own->first[list] = head->next;
+    }
+    return head;
+}
+
+static void *get(struct buffer_pool *p, size_t size, size_t *capacity, bool locked)
 {
     unsigned size_class = class_of(size);
     struct buffer_head *head = NULL;
@@ -373,17 +412,14 @@ void *buffer_pool_get(struct buffer_pool *p, size_t size, size_t *capacity)
     if (size_class != CLASS_NONE) {
         struct buffer_class *own = &p->classes[size_class];
         pthread_mutex_lock(&own->lock);
-        head = own->first;
-        if (head != NULL) {
-            own->first = head->next;
-        }
+        head = class_pop(own, locked);
         pthread_mutex_unlock(&own->lock);
     }
     if (head != NULL) {
         atomic_fetch_sub_explicit(&p->idle_bytes, bytes, memory_order_relaxed);
         ASAN_UNPOISON_MEMORY_REGION(head + 1, bytes);
     } else {
-        head = buffer_new(bytes, size_class);
+        head = buffer_new(p, bytes, size_class, bytes >= MAPPED_MIN);
         if (head == NULL) {
             return NULL;
         }
@@ -393,6 +429,38 @@ void *buffer_pool_get(struct buffer_pool *p, size_t size, size_t *capacity)
     }
     return head + 1;
 }
+
+void *buffer_pool_get(struct buffer_pool *p, size_t size, size_t *capacity)
+{
+    return get(p, size, capacity, false);
+}
+
+void *buffer_pool_get_locked(struct buffer_pool *p, size_t size, size_t *capacity)
+{
+    return get(p, size, capacity, true);
+}
+
+// Puts a buffer into the list of its class. False: that would be too much, the buffer is still the caller's.
+static bool keep(struct buffer_pool *p, struct buffer_head *head)
+{
+    size_t bytes = head->bytes;
+    // Counted before it is in the list, so that the sum never passes the limit.
+    size_t idle = atomic_fetch_add_explicit(&p->idle_bytes, bytes, memory_order_relaxed);
+    if (idle + bytes > p->max_idle_bytes) {
+        atomic_fetch_sub_explicit(&p->idle_bytes, bytes, memory_order_relaxed);
+        return false;
+    }
+    struct buffer_class *own = &p->classes[head->size_class];
+    struct buffer_head **first = &own->first[head->lock != NULL];
+    ASAN_POISON_MEMORY_REGION(head + 1, bytes);
+    pthread_mutex_lock(&own->lock);
+    head->next = *first;
+    *first = head;
+    pthread_mutex_unlock(&own->lock);
+    return true;
+}
+
+static void lock_posted(void *arg);
 
 void buffer_pool_put(struct buffer_pool *p, void *buffer)
 {
@@ -404,20 +472,13 @@ void buffer_pool_put(struct buffer_pool *p, void *buffer)
         buffer_free(head);
         return;
     }
-    size_t bytes = head->bytes;
-    // Counted before it is in the list, so that the sum never passes the limit.
-    size_t idle = atomic_fetch_add_explicit(&p->idle_bytes, bytes, memory_order_relaxed);
-    if (idle + bytes > p->max_idle_bytes) {
-        atomic_fetch_sub_explicit(&p->idle_bytes, bytes, memory_order_relaxed);
-        buffer_free(head);
+    if (head->to_device >= BUFFER_LOCK_AFTER && head->lock == NULL && p->locker.lock != NULL &&
+        p->locker.post(p->locker.user, lock_posted, head)) {
         return;
     }
-    struct buffer_class *own = &p->classes[head->size_class];
-    ASAN_POISON_MEMORY_REGION(buffer, bytes);
-    pthread_mutex_lock(&own->lock);
-    head->next = own->first;
-    own->first = head;
-    pthread_mutex_unlock(&own->lock);
+    if (!keep(p, head)) {
+        buffer_drop(head);
+    }
 }
 
 void buffer_pool_trim(struct buffer_pool *p, size_t keep_bytes)
@@ -427,16 +488,13 @@ void buffer_pool_trim(struct buffer_pool *p, size_t keep_bytes)
         struct buffer_class *own = &p->classes[i];
         while (buffer_pool_idle_bytes(p) > keep_bytes) {
             pthread_mutex_lock(&own->lock);
-            struct buffer_head *head = own->first;
-            if (head != NULL) {
-                own->first = head->next;
-            }
+            struct buffer_head *head = class_pop(own, false);
             pthread_mutex_unlock(&own->lock);
             if (head == NULL) {
                 break;
             }
             atomic_fetch_sub_explicit(&p->idle_bytes, class_bytes(i), memory_order_relaxed);
-            buffer_free(head);
+            buffer_drop(head);
             freed = true;
         }
     }
@@ -448,4 +506,81 @@ void buffer_pool_trim(struct buffer_pool *p, size_t keep_bytes)
 size_t buffer_pool_idle_bytes(const struct buffer_pool *p)
 {
     return atomic_load_explicit(&p->idle_bytes, memory_order_relaxed);
+}
+
+// ---- page-locked buffers ----
+
+void buffer_pool_lock_by(struct buffer_pool *p, const struct buffer_locker *locker)
+{
+    p->locker = *locker;
+}
+
+void buffer_pool_goes_to_device(void *buffer)
+{
+    struct buffer_head *head = (struct buffer_head *)buffer - 1;
+    if (head->lock == NULL && head->bytes >= BUFFER_LOCK_MIN) {
+        head->to_device++;
+    }
+}
+
+bool buffer_pool_is_locked(const void *buffer)
+{
+    return ((const struct buffer_head *)buffer - 1)->lock != NULL;
+}
+
+// Frees the page-locked buffers of other classes that nobody uses, so that what is asked for now finds room under the locker's limit.
+// Whether there were any.
+static bool unlock_others(struct buffer_pool *p, unsigned but)
+{
+    bool freed = false;
+    for (unsigned i = 0; i < CLASS_COUNT; i++) {
+        struct buffer_class *own = &p->classes[i];
+        if (i == but) {
+            continue;
+        }
+        pthread_mutex_lock(&own->lock);
+        struct buffer_head *head = own->first[true];
+        own->first[true] = NULL;
+        pthread_mutex_unlock(&own->lock);
+        while (head != NULL) {
+            struct buffer_head *next = head->next;
+            atomic_fetch_sub_explicit(&p->idle_bytes, head->bytes, memory_order_relaxed);
+            buffer_free(head);
+            head = next;
+            freed = true;
+        }
+    }
+    return freed;
+}
+
+static void *lock_pages(struct buffer_pool *p, struct buffer_head *head)
+{
+    return p->locker.lock(p->locker.user, head, sizeof(*head) + head->bytes);
+}
+
+// Locks a buffer that has come back. One of the heap shares pages with others, so another takes its place.
+static void lock_posted(void *arg)
+{
+    struct buffer_head *head = arg;
+    struct buffer_pool *p = head->pool;
+    struct buffer_head *pages =
+        head->mapped ? head : buffer_new(p, head->bytes, head->size_class, true);
+    if (pages != NULL) {
+        pages->lock = lock_pages(p, pages);
+        if (pages->lock == NULL && unlock_others(p, head->size_class)) {
+            pages->lock = lock_pages(p, pages);
+        }
+    }
+    struct buffer_head *spare = pages == head ? NULL : pages;
+    if (spare != NULL && spare->lock != NULL) {
+        spare = head;
+        head = pages;
+    }
+    if (spare != NULL) {
+        buffer_free(spare);
+    }
+    head->to_device = head->lock != NULL ? 0 : BUFFER_LOCK_AFTER - BUFFER_LOCK_AGAIN;
+    if (!keep(p, head)) {
+        buffer_free(head);
+    }
 }

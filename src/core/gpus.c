@@ -26,6 +26,8 @@ struct gpus {
     struct pinned *pinned;
     struct gpu_numa numa; // once looked
     struct map given;     // the address, as its bytes -> struct tensor_buffer
+    bool lock_failure_told;
+    bool lock_refusal_told;
     struct gpu_watch watches[GPU_DEVICES_MAX];
 
     _Atomic uint64_t lost; // a bit a device
@@ -320,7 +322,7 @@ static struct gpu_device *pinning_device(const struct gpus *gpus, int node)
 }
 
 // With the mutex held.
-static struct nrd_status *add_pinned(struct gpus *gpus, int node, int nodes, struct gpu_pool **pool)
+static struct nrd_status *add_pinned(struct gpus *gpus, int node, int nodes, struct pinned **pinned)
 {
     uint64_t share = gpus->options->pinned_pool_bytes / (uint64_t)(node < 0 ? 1 : nodes);
     const struct gpu_pool_options options = {.kind = NRD_MEMORY_PINNED,
@@ -341,12 +343,12 @@ static struct nrd_status *add_pinned(struct gpus *gpus, int node, int nodes, str
     made->node = node;
     made->older = gpus->pinned;
     gpus->pinned = made;
-    *pool = made->pool;
+    *pinned = made;
     return NULL;
 }
 
 // The pinned pool of the caller's NUMA node. With the mutex held.
-static struct nrd_status *pinned_pool(struct gpus *gpus, struct gpu_pool **pool)
+static struct nrd_status *find_pinned(struct gpus *gpus, struct pinned **pinned)
 {
     if (gpus->system == NULL) {
         return status_new(NRD_UNSUPPORTED, "Pinned memory allocation not supported");
@@ -364,11 +366,11 @@ static struct nrd_status *pinned_pool(struct gpus *gpus, struct gpu_pool **pool)
     }
     for (struct pinned *p = gpus->pinned; p != NULL; p = p->older) {
         if (p->node == node && !gpu_device_is_lost(p->device)) {
-            *pool = p->pool;
+            *pinned = p;
             return NULL;
         }
     }
-    return add_pinned(gpus, node, nodes, pool);
+    return add_pinned(gpus, node, nodes, pinned);
 }
 
 static struct nrd_status *take(struct gpus *gpus, enum nrd_memory kind, int64_t id, size_t size,
@@ -378,7 +380,9 @@ static struct nrd_status *take(struct gpus *gpus, enum nrd_memory kind, int64_t 
     pthread_mutex_lock(&gpus->mutex);
     struct nrd_status *status = NULL;
     if (kind == NRD_MEMORY_PINNED) {
-        status = pinned_pool(gpus, &pool);
+        struct pinned *pinned = NULL;
+        status = find_pinned(gpus, &pinned);
+        pool = status == NULL ? pinned->pool : NULL;
     } else if (id < 0 || id >= gpus->count) {
         status = status_new(NRD_UNSUPPORTED, "GPU memory allocation not supported");
     } else {
@@ -431,6 +435,63 @@ struct nrd_status *gpus_free(struct gpus *gpus, void *memory)
     }
     buffer_unref(buffer);
     return NULL;
+}
+
+struct gpus_host_lock {
+    struct pinned *pinned; // stays as long as `gpus`
+    void *at;
+    size_t size;
+};
+
+// Says once why memory is not locked: a driver that does not want to warns, a limit that is reached is as things are.
+static void tell_unlocked(struct gpus *gpus, struct nrd_status *why, bool failed, size_t size)
+{
+    pthread_mutex_lock(&gpus->mutex);
+    bool *told = failed ? &gpus->lock_failure_told : &gpus->lock_refusal_told;
+    bool first = !*told;
+    *told = true;
+    pthread_mutex_unlock(&gpus->mutex);
+    if (first && failed) {
+        LOG_WARN("failed to page-lock %zu bytes of request bodies, copies to GPUs are staged: %s",
+                 size, status_text(why));
+    } else if (first) {
+        LOG_NOTE("not all large request bodies are page-locked, copies of others to GPUs are "
+                 "staged (--pinned-memory-pool-byte-size): %s",
+                 status_text(why));
+    }
+    status_free(why);
+}
+
+struct gpus_host_lock *gpus_lock_host(struct gpus *gpus, void *at, size_t size)
+{
+    struct pinned *pinned = NULL;
+    pthread_mutex_lock(&gpus->mutex);
+    struct nrd_status *status = find_pinned(gpus, &pinned);
+    pthread_mutex_unlock(&gpus->mutex);
+    if (status == NULL) {
+        status = gpu_pool_claim(pinned->pool, size);
+    }
+    if (status != NULL) {
+        tell_unlocked(gpus, status, false, size);
+        return NULL;
+    }
+    struct gpus_host_lock *lock = mem_alloc(sizeof(*lock));
+    status = lock == NULL ? status_no_memory() : gpu_host_lock(pinned->device, at, size);
+    if (status != NULL) {
+        gpu_pool_unclaim(pinned->pool, size);
+        mem_free(lock);
+        tell_unlocked(gpus, status, true, size);
+        return NULL;
+    }
+    *lock = (struct gpus_host_lock){pinned, at, size};
+    return lock;
+}
+
+void gpus_unlock_host(struct gpus_host_lock *lock)
+{
+    gpu_host_unlock(lock->pinned->device, lock->at);
+    gpu_pool_unclaim(lock->pinned->pool, lock->size);
+    mem_free(lock);
 }
 
 void gpus_pinned_usage(struct gpus *gpus, struct gpu_pool_usage *usage)

@@ -62,6 +62,13 @@ NRD_MUST_USE struct nrd_status *gpus_allocate(struct gpus *gpus, enum nrd_memory
 // Takes what gpus_allocate() gave. INTERNAL for anything else. Thread: any.
 NRD_MUST_USE struct nrd_status *gpus_free(struct gpus *gpus, void *memory);
 
+// Page-locks the caller's memory for direct copies by all GPUs. It counts under the limit of pinned memory and has at most half of it
+// (gpu_pool_claim). Returned owned: gpus_unlock_host(), before gpus_destroy(); NULL where that cannot be, which is logged once.
+// Thread: any but a loop: takes milliseconds for a large one.
+struct gpus_host_lock;
+struct gpus_host_lock *gpus_lock_host(struct gpus *gpus, void *at, size_t size);
+void gpus_unlock_host(struct gpus_host_lock *lock);
+
 // What the pinned pool holds, for nv_pinned_memory_pool_*; all zero where there is none. Thread: any.
 void gpus_pinned_usage(struct gpus *gpus, struct gpu_pool_usage *usage);
 

@@ -48,7 +48,7 @@ static bool message_alloc(struct buffer_pool *buffers, size_t size, size_t *capa
 {
     size_t lead = (ALIGNMENT - size % ALIGNMENT) % ALIGNMENT;
     size_t have = 0;
-    char *buffer = buffer_pool_get(buffers, *capacity + lead + 1, &have);
+    char *buffer = buffer_pool_get_locked(buffers, *capacity + lead + 1, &have);
     if (buffer == NULL) {
         return false;
     }

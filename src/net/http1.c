@@ -32,7 +32,7 @@ struct http1_block {
 static struct http1_block *block_get(struct buffer_pool *pool, size_t size)
 {
     size_t cap = 0;
-    struct http1_block *block = buffer_pool_get(pool, sizeof(*block) + size, &cap);
+    struct http1_block *block = buffer_pool_get_locked(pool, sizeof(*block) + size, &cap);
     if (block == NULL) {
         return NULL;
     }
@@ -47,6 +47,11 @@ void http1_block_release(struct http1_block *block)
     if (block != NULL && atomic_fetch_sub_explicit(&block->refs, 1, memory_order_acq_rel) == 1) {
         buffer_pool_put(block->pool, block);
     }
+}
+
+void *http1_block_buffer(struct http1_block *block)
+{
+    return block;
 }
 
 static bool block_is_shared(const struct http1_block *block)

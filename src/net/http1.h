@@ -83,6 +83,8 @@ size_t http1_reply_pending(const struct http1_request *request);
 // Holds the memory of `request->body`; release from any thread.
 struct http1_block *http1_hold_body(struct http1_request *request);
 void http1_block_release(struct http1_block *block); // NULL is fine
+// The buffer of the pool that it lies in.
+void *http1_block_buffer(struct http1_block *block);
 
 // "OK", "Bad Request", "Not Allowed" (Triton's name of 405), ...
 const char *http1_reason(int status);

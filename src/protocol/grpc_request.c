@@ -3,6 +3,7 @@
 //
 // Names and tensors stay in the message; only what is needed after the core has let go of it is copied. Start at
 // grpc_infer_start(). Thread: loop.
+#include "protocol/body_locks.h"
 #include "protocol/core_ext.h"
 #include "protocol/grpc_infer.h"
 
@@ -343,6 +344,7 @@ static TRITONSERVER_Error *input_data(struct infer *infer, const struct infer_in
         RPC_TRY(typed_data(infer, in, &data));
     } else if (*raw_at < r->raw.count) {
         data = r->raw.items[(*raw_at)++];
+        type = body_memory_type(infer->request, infer->message.buffer, data.len);
     } else {
         return rpc_error(TRITONSERVER_ERROR_INVALID_ARG,
                          "unable to find data for input tensor '%s' for model '%s' in request.",

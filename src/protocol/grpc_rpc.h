@@ -71,6 +71,7 @@ struct grpc_server {
     struct object_pool *infers;
     struct object_pool *answers;
     struct buffer_pool *buffers;
+    struct body_locks *locks; // of `buffers`; NULL: none
     struct grpc_service service;
     struct http2_options http2;
     struct http2_user http2_user;

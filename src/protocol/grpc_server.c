@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "protocol/body_locks.h"
 #include "protocol/grpc_infer.h"
 #include "protocol/model_version.h"
 
@@ -410,6 +411,7 @@ static struct nrd_status *make_pools(struct grpc_server *server)
         server->buffers == NULL) {
         return status_no_memory();
     }
+    NRD_TRY(body_locks_attach(server->buffers, server->core, &server->locks));
     server->service = (struct grpc_service){
         .calls = server->rpcs,
         .buffers = server->buffers,
@@ -583,7 +585,9 @@ void grpc_server_destroy(struct grpc_server *server)
     object_pool_destroy(server->rpcs);
     object_pool_destroy(server->infers);
     object_pool_destroy(server->answers);
+    body_locks_finish(server->locks);
     buffer_pool_destroy(server->buffers);
+    body_locks_free(server->locks);
     header_pattern_destroy(server->forward);
     tls_server_destroy(server->tls);
     mem_free(server->lanes);

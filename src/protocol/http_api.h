@@ -21,8 +21,9 @@ struct http_server {
     TRITONSERVER_Server *triton;
     struct http1_server *net;
     struct buffer_pool *pool;
-    struct worker *workers; // for what takes moments
-    struct worker *loaders; // for loads and unloads, which take as long as they take
+    struct body_locks *locks; // of `pool`; NULL: none
+    struct worker *workers;   // for what takes moments
+    struct worker *loaders;   // for loads and unloads, which take as long as they take
     struct infer_pool *infers;
     TRITONSERVER_ResponseAllocator *allocator;
     struct shm_manager *shm;

@@ -4,6 +4,7 @@
 // The order of checks is Triton's, since it decides which error a client sees, and of which type: until the request
 // object exists, errors are text/plain, from then on application/json.
 #include "protocol/http_infer.h"
+#include "protocol/body_locks.h"
 #include "protocol/core_ext.h"
 
 #include <pthread.h>
@@ -473,6 +474,15 @@ static struct nrd_status *append_data(struct infer *infer, const char *name, con
         infer->triton, name, base, size, TRITONSERVER_MEMORY_CPU, 0));
 }
 
+// The same for data within the body.
+static struct nrd_status *append_body(struct infer *infer, const char *name, struct slice data)
+{
+    void *buffer = infer->inflated != NULL ? infer->inflated : http1_block_buffer(infer->held);
+    TRITONSERVER_MemoryType type = body_memory_type(infer->triton, buffer, data.len);
+    return error_to_status(TRITONSERVER_InferenceRequestAppendInputData(
+        infer->triton, name, data.len == 0 ? NULL : data.ptr, data.len, type, 0));
+}
+
 static void append_shape(struct str *out, const int64_t *shape, uint64_t dim_count)
 {
     str_append_char(out, '[');
@@ -570,9 +580,9 @@ static struct nrd_status *binary_input(struct infer *infer, const char *name,
             "'%s'",
             name, (unsigned long long)(size - rest->len), infer->model);
     }
-    const char *base = rest->ptr;
+    struct slice data = slice_make(rest->ptr, (size_t)size);
     *rest = slice_make(rest->ptr + size, rest->len - (size_t)size);
-    return append_data(infer, name, base, (size_t)size);
+    return append_body(infer, name, data);
 }
 
 static struct nrd_status *read_shape(struct infer *infer, const struct json_node *input,
@@ -760,7 +770,7 @@ static struct nrd_status *raw_request(struct infer *infer)
                           infer->body.len, (unsigned long long)infer->http->max_input_size);
     }
     infer->default_kind = OUTPUT_BINARY;
-    return append_data(infer, name, infer->body.len == 0 ? NULL : infer->body.ptr, infer->body.len);
+    return append_body(infer, name, infer->body);
 }
 
 static struct nrd_status *json_request(struct infer *infer, size_t length)

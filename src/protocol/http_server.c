@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "protocol/body_locks.h"
 #include "protocol/http_api.h"
 #include "protocol/http_infer.h"
 
@@ -374,6 +375,7 @@ static struct nrd_status *set_up(struct http_server *http,
     if (http->pool == NULL || http->infers == NULL) {
         return status_no_memory();
     }
+    NRD_TRY(body_locks_attach(http->pool, http->triton, &http->locks));
     NRD_TRY(worker_create("http-work", MAX_WORKERS, &http->workers));
     NRD_TRY(worker_create("http-load", MAX_WORKERS, &http->loaders));
     NRD_TRY(infer_allocator_create(&http->allocator));
@@ -467,9 +469,9 @@ void http_server_destroy(struct http_server *http)
         http_drop_error(TRITONSERVER_ResponseAllocatorDelete(http->allocator),
                         "deleting the response allocator");
     }
-    if (http->pool != NULL) {
-        buffer_pool_destroy(http->pool);
-    }
+    body_locks_finish(http->locks);
+    buffer_pool_destroy(http->pool);
+    body_locks_free(http->locks);
     header_pattern_destroy(http->forward);
     str_fini(&http->metadata);
     mem_free(http);

@@ -51,6 +51,22 @@ typedef struct TRITONSERVER_Error *(*nereid_cuda_ipc_open_fn)(struct TRITONSERVE
                                                               void **, uint64_t *, void **);
 typedef void (*nereid_cuda_ipc_close_fn)(void *region);
 
+/* Memory of the caller's that GPUs copy out of directly, for front ends whose large request bodies go to GPUs again and again: such input
+   data may be given with TRITONSERVER_MEMORY_CPU_PINNED, and is in use until the request is released, as ever.
+   nereid_request_is_staged(): whether host memory of this request's inputs is copied to a GPU: its model executes on one, and does not say
+   optimization { input_pinned_memory { enable: false } }. Thread: any.
+   nereid_host_lock() page-locks whole pages for all GPUs, within half of --pinned-memory-pool-byte-size, and returns what
+   nereid_host_unlock() takes, before the server is deleted; NULL where that cannot be. Thread: any but a loop; takes milliseconds. */
+struct TRITONSERVER_InferenceRequest;
+__attribute__((visibility("default"))) bool
+nereid_request_is_staged(struct TRITONSERVER_InferenceRequest *request);
+__attribute__((visibility("default"))) void *nereid_host_lock(struct TRITONSERVER_Server *server,
+                                                              void *at, size_t size);
+__attribute__((visibility("default"))) void nereid_host_unlock(void *lock);
+typedef bool (*nereid_request_is_staged_fn)(struct TRITONSERVER_InferenceRequest *);
+typedef void *(*nereid_host_lock_fn)(struct TRITONSERVER_Server *, void *, size_t);
+typedef void (*nereid_host_unlock_fn)(void *lock);
+
 /* A backend whose Execute may return before the work is done says here, from within TRITONBACKEND_ModelInstanceInitialize,
    how many batches it can have at once: 2 to stage one (gather its inputs on a copy stream, say) while another computes. A batch counts
    until the last of its requests is released, on whatever thread. The core then gives the instance the next batch when it has
@@ -100,7 +116,6 @@ typedef struct TRITONSERVER_Error *(*nereid_place_fn)(struct TRITONSERVER_Server
    Client, before TRITONSERVER_ServerInferAsync(): the data of this input, on one GPU, may be read once `event` is reached. Holds
    until the data is removed; the event stays the caller's until the request is released. A backend that does not ask for it finds
    the host waiting in TRITONBACKEND_InputBuffer() and its like. Thread: owner. */
-struct TRITONSERVER_InferenceRequest;
 struct TRITONSERVER_InferenceResponse;
 struct TRITONBACKEND_Request;
 struct TRITONBACKEND_Input;

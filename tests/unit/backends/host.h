@@ -104,7 +104,8 @@ static struct {
     void (*gpu_free)(int64_t gpu, void *data);
     bool outputs_on_gpu; // clients want theirs on `output_gpu`
     int64_t output_gpu;
-    int memory; // allocations alive
+    int memory;            // allocations alive
+    uint64_t pinned_bytes; // of the newest pinned one
 } host;
 
 static inline void host_fail(const char *name, uint32_t after)
@@ -544,6 +545,8 @@ TRITONSERVER_Error *TRITONBACKEND_MemoryManagerAllocate(TRITONBACKEND_MemoryMana
                   ? host.gpu_allocate(memory_type_id, (size_t)byte_size)
                   : mem_alloc((size_t)byte_size);
     host.memory++;
+    host.pinned_bytes =
+        memory_type == TRITONSERVER_MEMORY_CPU_PINNED ? byte_size : host.pinned_bytes;
     return NULL;
 }
 TRITONSERVER_Error *TRITONBACKEND_MemoryManagerFree(TRITONBACKEND_MemoryManager *manager,

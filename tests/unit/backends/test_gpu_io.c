@@ -262,6 +262,38 @@ static void gpu_gather_stages_large_inputs_of_the_host(void **state)
     end(&b);
 }
 
+// Of memory that is page-locked the GPU itself reads, when its stream has come there: nothing is staged, and until then the host's
+// memory is in use, so that no answer goes before.
+static void page_locked_input_is_read_by_the_gpu_itself(void **state)
+{
+    (void)state;
+    enum { ROWS = 1 << 17, BYTES = ROWS * 4 * sizeof(float) }; // 2 MiB
+    struct batch b;
+    struct batch_input first = {0};
+    struct gpu_scratch scratch = {0};
+    void *data = NULL;
+    uint64_t size = 0;
+    float *large = mem_map(BYTES);
+    bring(0, ROWS, large, TRITONSERVER_MEMORY_CPU_PINNED, 0);
+    begin(&b, 1, 1);
+    assert_null(gpu_host_lock(gpu_io_device(b.gpu_io), large, BYTES));
+    uint64_t copies = fake_cuda_calls(GPU_FN_memcpy_h2d_async);
+    assert_host_ok(batch_input_at(&b, 0, 0, &first));
+    assert_host_ok(gpu_gather(&b, &first, GPU_ALIGNMENT, &scratch, &data, &size));
+    large[ROWS - 1] = 7; // still seen
+    assert_int_equal(fake_cuda_calls(GPU_FN_memcpy_h2d_async) - copies, 1);
+    assert_int_equal(host.pinned_bytes, 0); // no staging
+    assert_true(gpu_io_uses_host(b.gpu_io));
+    assert_false(requests[0].released);
+    assert_host_ok(gpu_io_wait(b.gpu_io));
+    assert_true(((const float *)fake_cuda_peek(data))[ROWS - 1] == 7);
+    assert_false(gpu_io_uses_host(b.gpu_io));
+    gpu_host_unlock(gpu_io_device(b.gpu_io), large);
+    gpu_scratch_fini(b.gpu_io, &scratch);
+    end(&b);
+    mem_unmap(large, BYTES);
+}
+
 static void gpu_scatter_reaches_host_and_gpus(void **state)
 {
     (void)state;
@@ -317,6 +349,35 @@ static void staging_is_of_the_heap_where_nothing_is_pinned(void **state)
     gpu_io_destroy(io);
     mem_free(here);
     mem_free(back);
+}
+
+// Once what was large comes page-locked, its staging is for others.
+static void staging_shrinks_when_it_is_hardly_used(void **state)
+{
+    (void)state;
+    enum { LARGE = 8 << 20, SMALL = 64 << 10, BATCHES = 600 };
+    struct gpu_io *io = NULL;
+    struct gpu_scratch scratch = {0};
+    void *device = NULL;
+    char *here = mem_calloc(1, LARGE);
+    assert_host_ok(gpu_io_create(&instance, 1, &io));
+    assert_host_ok(gpu_scratch_reserve(io, &scratch, LARGE, &device));
+    struct gpu_place to = gpu_place_of(device, TRITONSERVER_MEMORY_GPU, 1);
+    struct gpu_place from = gpu_place_of(here, TRITONSERVER_MEMORY_CPU, 0);
+    for (int i = 0; i < BATCHES; i++) { // large ones now and then keep it
+        assert_host_ok(gpu_io_copy(io, to, from, i % 100 == 0 ? LARGE : SMALL, 0));
+        assert_host_ok(gpu_io_end(io));
+    }
+    assert_true(host.pinned_bytes >= LARGE);
+    for (int i = 0; i < BATCHES; i++) {
+        assert_host_ok(gpu_io_copy(io, to, from, SMALL, 0));
+        assert_host_ok(gpu_io_end(io));
+    }
+    assert_in_range(host.pinned_bytes, SMALL, LARGE / 4);
+    assert_int_equal(host.memory, 2); // that, and what the scratch has
+    gpu_scratch_fini(io, &scratch);
+    gpu_io_destroy(io);
+    mem_free(here);
 }
 
 static void batch_on_the_cpu_reads_and_writes_memory_of_gpus(void **state)
@@ -487,6 +548,8 @@ int main(void)
         TEST(gpu_gather_stages_large_inputs_of_the_host),
         TEST(gpu_scatter_reaches_host_and_gpus),
         TEST(staging_is_of_the_heap_where_nothing_is_pinned),
+        TEST(staging_shrinks_when_it_is_hardly_used),
+        TEST(page_locked_input_is_read_by_the_gpu_itself),
         TEST(batch_on_the_cpu_reads_and_writes_memory_of_gpus),
         TEST(batch_that_meets_no_gpu_opens_none),
         TEST(failed_request_gets_nothing_written),

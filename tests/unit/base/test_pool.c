@@ -202,6 +202,222 @@ static void buffer_pool_gives_a_large_buffer_again_without_new_pages(void **stat
     buffer_pool_destroy(p);
 }
 
+// ---- page-locked buffers ----
+
+// A locker whose other thread is the test: what is posted runs when the test says so.
+struct desk {
+    unsigned locked; // now
+    unsigned limit;
+    unsigned tries;
+    unsigned posted;
+    bool closed; // takes no errands
+    struct {
+        void (*run)(void *arg);
+        void *arg;
+    } errands[16];
+};
+
+static void *desk_lock(void *user, void *at, size_t size)
+{
+    struct desk *desk = user;
+    assert_int_equal((uintptr_t)at % 4096, 0); // whole pages of its own
+    assert_true(size >= BUFFER_LOCK_MIN);
+    desk->tries++;
+    if (desk->locked == desk->limit) {
+        return NULL;
+    }
+    desk->locked++;
+    return at;
+}
+
+static void desk_unlock(void *user, void *lock)
+{
+    assert_non_null(lock);
+    ((struct desk *)user)->locked--;
+}
+
+static bool desk_post(void *user, void (*run)(void *arg), void *arg)
+{
+    struct desk *desk = user;
+    if (desk->closed) {
+        return false;
+    }
+    desk->errands[desk->posted].run = run;
+    desk->errands[desk->posted++].arg = arg;
+    return true;
+}
+
+static void desk_run(struct desk *desk)
+{
+    for (unsigned i = 0; i < desk->posted; i++) {
+        desk->errands[i].run(desk->errands[i].arg);
+    }
+    desk->posted = 0;
+}
+
+static struct buffer_pool *pool_with(struct desk *desk, size_t max_idle)
+{
+    const struct buffer_locker locker = {desk, desk_lock, desk_unlock, desk_post};
+    struct buffer_pool *p = buffer_pool_create(max_idle);
+    buffer_pool_lock_by(p, &locker);
+    return p;
+}
+
+// A message of that many bytes comes, goes to a device, and is over. Whether it was page-locked.
+static bool message(struct buffer_pool *p, size_t size)
+{
+    char *buffer = buffer_pool_get_locked(p, size, NULL);
+    assert_non_null(buffer);
+    buffer[0] = buffer[size - 1] = 1;
+    bool locked = buffer_pool_is_locked(buffer);
+    buffer_pool_goes_to_device(buffer);
+    buffer_pool_put(p, buffer);
+    return locked;
+}
+
+static void buffer_is_locked_when_it_has_gone_to_a_device_often_enough(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {BUFFER_LOCK_MIN, 20 << 20}; // of the heap, of pages
+    for (unsigned s = 0; s < 2; s++) {
+        struct desk desk = {.limit = 8};
+        struct buffer_pool *p = pool_with(&desk, buffer_pool_body_limit());
+        for (int i = 1; i < BUFFER_LOCK_AFTER; i++) {
+            assert_false(message(p, sizes[s]));
+            assert_int_equal(desk.posted, 0);
+        }
+        assert_false(message(p, sizes[s]));
+        assert_int_equal(desk.posted, 1);
+        assert_int_equal(buffer_pool_idle_bytes(p), 0); // it is being locked
+        desk_run(&desk);
+        assert_int_equal(buffer_pool_idle_bytes(p), sizes[s]);
+        assert_int_equal(desk.locked, 1);
+        uint64_t before = mem_count();
+        for (int i = 0; i < 20; i++) {
+            assert_true(message(p, sizes[s]));
+        }
+        assert_int_equal(mem_count(), before);
+        assert_int_equal(desk.posted, 0);
+        buffer_pool_destroy(p);
+        assert_int_equal(desk.locked, 0);
+    }
+}
+
+static void small_buffers_and_pools_without_a_locker_lock_nothing(void **state)
+{
+    (void)state;
+    struct desk desk = {.limit = 8};
+    struct buffer_pool *p = pool_with(&desk, 1 << 24);
+    struct buffer_pool *plain = buffer_pool_create(1 << 24);
+    for (int i = 0; i < 3 * BUFFER_LOCK_AFTER; i++) {
+        assert_false(message(p, BUFFER_LOCK_MIN / 2));
+        assert_false(message(plain, 2 * BUFFER_LOCK_MIN));
+    }
+    assert_int_equal(desk.posted, 0);
+    buffer_pool_destroy(p);
+    buffer_pool_destroy(plain);
+}
+
+static void locked_buffers_are_for_those_who_ask_for_them(void **state)
+{
+    (void)state;
+    struct desk desk = {.limit = 8};
+    struct buffer_pool *p = pool_with(&desk, 1 << 24);
+    for (int i = 0; i < BUFFER_LOCK_AFTER; i++) {
+        (void)message(p, 1 << 20);
+    }
+    desk_run(&desk);
+    void *locked = buffer_pool_get_locked(p, 1 << 20, NULL);
+    void *other = buffer_pool_get_locked(p, 1 << 20, NULL);
+    assert_true(buffer_pool_is_locked(locked) && !buffer_pool_is_locked(other));
+    buffer_pool_put(p, other);
+    buffer_pool_put(p, locked);
+    assert_ptr_equal(buffer_pool_get(p, 1 << 20, NULL), other);
+    assert_ptr_equal(buffer_pool_get(p, 1 << 20, NULL), locked); // rather than a new one
+    buffer_pool_put(p, other);
+    buffer_pool_put(p, locked);
+    buffer_pool_destroy(p);
+    assert_int_equal(desk.locked, 0);
+}
+
+static void refused_buffer_goes_on_and_is_tried_again_later(void **state)
+{
+    (void)state;
+    struct desk desk = {.limit = 0};
+    struct buffer_pool *p = pool_with(&desk, 1 << 24);
+    for (int i = 0; i < BUFFER_LOCK_AFTER; i++) {
+        (void)message(p, 1 << 20);
+    }
+    desk_run(&desk);
+    assert_int_equal(desk.tries, 1);
+    desk.limit = 1;
+    for (int i = 1; i < BUFFER_LOCK_AGAIN; i++) {
+        assert_false(message(p, 1 << 20));
+    }
+    assert_int_equal(desk.posted, 0);
+    assert_false(message(p, 1 << 20));
+    desk_run(&desk);
+    assert_true(message(p, 1 << 20));
+    buffer_pool_destroy(p);
+    assert_int_equal(desk.locked, 0);
+}
+
+static void idle_locked_buffers_make_way_for_another_size(void **state)
+{
+    (void)state;
+    struct desk desk = {.limit = 1};
+    struct buffer_pool *p = pool_with(&desk, 1 << 26);
+    for (int i = 0; i < BUFFER_LOCK_AFTER; i++) {
+        (void)message(p, 1 << 20);
+    }
+    desk_run(&desk);
+    for (int i = 0; i < BUFFER_LOCK_AFTER; i++) {
+        (void)message(p, 5 << 20);
+    }
+    desk_run(&desk);
+    assert_true(message(p, 5 << 20));
+    assert_false(message(p, 1 << 20));
+    buffer_pool_destroy(p);
+    assert_int_equal(desk.locked, 0);
+}
+
+static void locked_buffers_are_unlocked_by_another_thread(void **state)
+{
+    (void)state;
+    for (int closed = 0; closed <= 1; closed++) {
+        struct desk desk = {.limit = 8};
+        struct buffer_pool *p = pool_with(&desk, 1 << 24);
+        for (int i = 0; i < BUFFER_LOCK_AFTER; i++) {
+            (void)message(p, 5 << 20);
+        }
+        desk_run(&desk);
+        desk.closed = closed != 0;
+        buffer_pool_trim(p, 0);
+        assert_int_equal(buffer_pool_idle_bytes(p), 0);
+        assert_int_equal(desk.locked, closed == 0); // where there is no other thread, by this one
+        desk_run(&desk);
+        assert_int_equal(desk.locked, 0);
+        buffer_pool_destroy(p);
+    }
+}
+
+static void locking_survives_no_memory(void **state)
+{
+    (void)state;
+    struct desk desk = {.limit = 8};
+    struct buffer_pool *p = pool_with(&desk, 1 << 24);
+    for (int i = 0; i < BUFFER_LOCK_AFTER; i++) {
+        (void)message(p, 1 << 20);
+    }
+    mem_fail_after(1); // the pages that are to take its place
+    desk_run(&desk);
+    mem_fail_after(0);
+    assert_int_equal(desk.tries, 0);
+    assert_int_equal(buffer_pool_idle_bytes(p), 1 << 20);
+    assert_false(message(p, 1 << 20));
+    buffer_pool_destroy(p);
+}
+
 static void churn_buffers(void *arg)
 {
     struct buffer_pool *p = arg;
@@ -240,6 +456,13 @@ int main(void)
         cmocka_unit_test(buffer_pool_keeps_no_more_than_its_limit),
         cmocka_unit_test(buffer_pool_gives_a_large_buffer_again_without_new_pages),
         cmocka_unit_test(buffer_pool_serves_many_threads),
+        cmocka_unit_test(buffer_is_locked_when_it_has_gone_to_a_device_often_enough),
+        cmocka_unit_test(small_buffers_and_pools_without_a_locker_lock_nothing),
+        cmocka_unit_test(locked_buffers_are_for_those_who_ask_for_them),
+        cmocka_unit_test(refused_buffer_goes_on_and_is_tried_again_later),
+        cmocka_unit_test(idle_locked_buffers_make_way_for_another_size),
+        cmocka_unit_test(locked_buffers_are_unlocked_by_another_thread),
+        cmocka_unit_test(locking_survives_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
 // The GPUs of a server, on pretended ones.
 #include "tests/unit/base/unit.h"
 
+#include "base/mem.h"
 #include "core/gpus.h"
 #include "tests/support/fake_cuda/fake_cuda.h"
 
@@ -100,6 +101,64 @@ static void pinned_memory_is_limited_and_counted(void **state)
     assert_ok(gpus_free(gpus, memory));
 }
 
+static void page_locked_memory_has_half_of_the_limit(void **state)
+{
+    (void)state;
+    enum { BYTES = 1 << 20 };
+    options->pinned_pool_bytes = 4 * BYTES;
+    gpus_devices(gpus);
+    char *memory = mem_map(3 * BYTES);
+    struct gpu_pool_usage usage;
+    struct gpus_host_lock *locks[2];
+    void *most;
+    for (int i = 0; i < 2; i++) {
+        locks[i] = gpus_lock_host(gpus, memory + i * BYTES, BYTES);
+        assert_non_null(locks[i]);
+    }
+    assert_null(gpus_lock_host(gpus, memory + 2 * BYTES, BYTES));
+    gpus_pinned_usage(gpus, &usage);
+    assert_int_equal(usage.used_bytes, 2 * BYTES);
+    assert_int_equal(usage.reserved_bytes, 2 * BYTES);
+    assert_int_equal(usage.refused, 1);
+    assert_refused(gpus_allocate(gpus, NRD_MEMORY_PINNED, 0, 2 * BYTES + 1, &most), NRD_UNAVAILABLE,
+                   "no room");
+    assert_ok(gpus_allocate(gpus, NRD_MEMORY_PINNED, 0, 2 * BYTES, &most)); // the other half
+    gpus_unlock_host(locks[0]);
+    assert_null(gpus_lock_host(gpus, memory, BYTES + 1)); // half allows it, what is left does not
+    locks[0] = gpus_lock_host(gpus, memory, BYTES);
+    assert_non_null(locks[0]);
+    assert_ok(gpus_free(gpus, most));
+    gpus_unlock_host(locks[1]);
+    gpus_unlock_host(locks[0]);
+    gpus_pinned_usage(gpus, &usage);
+    assert_int_equal(usage.used_bytes, 0);
+    assert_int_equal(fake_cuda_calls(GPU_FN_mem_host_register),
+                     fake_cuda_calls(GPU_FN_mem_host_unregister));
+    mem_unmap(memory, 3 * BYTES);
+}
+
+static void memory_that_cannot_be_page_locked_is_not_counted(void **state)
+{
+    (void)state;
+    enum { BYTES = 1 << 20 };
+    options->pinned_pool_bytes = 4 * BYTES;
+    char *memory = mem_map(BYTES);
+    struct gpu_pool_usage usage;
+    assert_null(gpus_lock_host(gpus, memory, BYTES)); // nobody has looked
+    gpus_devices(gpus);
+    fake_cuda_fail(GPU_FN_mem_host_register, -1, 1, CU_OUT_OF_MEMORY);
+    assert_null(gpus_lock_host(gpus, memory, BYTES));
+    gpus_pinned_usage(gpus, &usage);
+    assert_int_equal(usage.used_bytes, 0);
+    struct gpus_host_lock *lock = gpus_lock_host(gpus, memory, BYTES);
+    assert_non_null(lock);
+    gpu_device_mark_lost(gpus_device(gpus, 1), "pulled out"); // it was locked there
+    gpus_unlock_host(lock);
+    gpus_pinned_usage(gpus, &usage);
+    assert_int_equal(usage.used_bytes, 0);
+    mem_unmap(memory, BYTES);
+}
+
 static void lost_gpu_is_left_out(void **state)
 {
     (void)state;
@@ -164,10 +223,15 @@ static void loss_is_told_once_a_gpu(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(gpus_are_looked_for_once_asked), TEST(memory_over_the_pool_comes_from_the_device),
-        TEST(what_is_not_there_is_refused),   TEST(pinned_memory_is_limited_and_counted),
-        TEST(lost_gpu_is_left_out),           TEST(pinned_memory_is_had_from_a_gpu_that_works),
+        TEST(gpus_are_looked_for_once_asked),
+        TEST(memory_over_the_pool_comes_from_the_device),
+        TEST(what_is_not_there_is_refused),
+        TEST(pinned_memory_is_limited_and_counted),
+        TEST(lost_gpu_is_left_out),
+        TEST(pinned_memory_is_had_from_a_gpu_that_works),
         TEST(loss_is_told_once_a_gpu),
+        TEST(page_locked_memory_has_half_of_the_limit),
+        TEST(memory_that_cannot_be_page_locked_is_not_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
