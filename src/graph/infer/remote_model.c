@@ -32,7 +32,6 @@ struct remote_call {
     struct nrd_shm *region; // inputs' bytes; NULL: none
     bool by_region;         // this question's inputs are there
     bool lost;              // the server does not know the region
-    struct nrd_client_call *handle;
     uint32_t tries;
     uint64_t deadline_ns; // of all tries; 0: none
 };
@@ -191,9 +190,6 @@ static bool ask_by_socket(struct infer_call *call, const struct nrd_status *stat
 static void on_done(void *user, struct nrd_status *status, struct nrd_client_response *response)
 {
     struct infer_call *call = user;
-    struct remote_call *own = call->state;
-    nrd_client_call_release(own->handle);
-    own->handle = NULL;
     atomic_store(&((struct remote_model *)call->model)->gone, no_server(status));
     if (status != NULL && (ask_again(call, status) || ask_by_socket(call, status))) {
         status_free(status);
@@ -244,7 +240,7 @@ static struct nrd_status *remote_call_send(struct infer_call *call, bool here)
 
 static void remote_call_cancel(struct infer_call *call)
 {
-    // The handle belongs to the loop's callback; a call ends by its time-out, or with the client.
+    // A call ends by its time-out, or with the client.
     (void)call;
 }
 
