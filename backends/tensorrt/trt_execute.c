@@ -445,27 +445,13 @@ static TRITONSERVER_Error *scatter_outputs(struct trt_slot *slot)
 
 // ---- the run ----
 
-// Whether an input travels to the slot's memory.
-static bool inputs_travel(const struct trt_slot *slot)
-{
-    const struct trt_plan *plan = slot->instance->plan;
-    for (uint32_t i = 0; i < plan->io_count; i++) {
-        const struct trt_memory *m = &slot->memory[i];
-        if (plan->ios[i].tensor.input && m->gpu != NULL && m->address == m->gpu->data) {
-            return true;
-        }
-    }
-    return false;
-}
-
-// The compute stream goes on when the inputs are there.
+// The compute stream goes on when the inputs are there: those that travel, and those that are used where they lie once the event that they
+// came with is reached, for which the slot's own stream waits (batch_order_input).
 static TRITONSERVER_Error *begin_compute(struct trt_slot *slot)
 {
     struct gpu_stream *compute = slot->instance->compute;
-    if (inputs_travel(slot)) {
-        BACKEND_TRY(backend_error(gpu_event_record(slot->ready, gpu_io_stream(slot->io))));
-        BACKEND_TRY(backend_error(gpu_stream_wait_event(compute, slot->ready)));
-    }
+    BACKEND_TRY(backend_error(gpu_event_record(slot->ready, gpu_io_stream(slot->io))));
+    BACKEND_TRY(backend_error(gpu_stream_wait_event(compute, slot->ready)));
     return backend_error(gpu_event_record(slot->begin, compute));
 }
 

@@ -14,7 +14,7 @@ import tritonclient.http as http_client
 from tritonclient.utils import InferenceServerException
 
 import onnx_models
-from servers import PREFIX, Server
+from servers import BACKENDS, PREFIX, Server
 
 FAKE = PREFIX / "tests/fake"
 CONFIG = """backend: "identity"
@@ -247,6 +247,20 @@ def test_onnx_models_of_a_graph_hand_gpu_tensors_on(tmp_path):
     assert "sink: 20 messages" in out
     assert "norm 14.28, mean 0.03516, 0 to 8" in out, out
     assert "a on GPU 0 " in out and "b on GPU 0 " in out and "c on CPU " in out
+
+
+def test_tensorrt_model_of_a_graph_reads_its_tensor_in_place_when_it_is_there(tmp_path):
+    (tmp_path / "c.plan").write_text("input x FP32 1024\noutput y FP32 1024 copy x\n")
+    folder = tmp_path / "backends"
+    (folder / "tensorrt").mkdir(parents=True)
+    (folder / "gpu_echo").symlink_to(ECHO / "gpu_echo")
+    (folder / "tensorrt/libtriton_tensorrt.so").symlink_to((BACKENDS / "tensorrt/libtriton_tensorrt.so").resolve())
+    (folder / "tensorrt/libnereid_trt_8.5.so").symlink_to((PREFIX / "tests/fake_trt/libnvinfer.so.8").resolve())
+    out = chain(tmp_path, [("a", 0), ("b", 1), ("c", 1)], "ReportSinkOp",
+                lambda text: text.replace(f"backend: gpu_echo, model_path_map: {{c: {tmp_path}/c.echo}}", f"model_path_map: {{c: {tmp_path}/c.plan}}"),
+                {"NEREID_BACKENDS": str(folder), "NEREID_TENSORRT": str(PREFIX / "tests/fake_trt"), "FAKE_TRT_TRACE": str(tmp_path / "trace"), "GPU_ECHO_US": "30000"})
+    assert "sink: 20 messages" in out
+    assert "c_out: 20480 vectors, mean norm 0.03516" in out, out
 
 
 def test_model_that_knows_no_events_gets_its_bytes_when_they_are_there(tmp_path):

@@ -7,7 +7,9 @@
 //   gpu_us           so long a kernel keeps the GPU for each row, at speed 1 (pretended driver only)
 //   host_us          so long the instance sleeps for each batch, in which the GPU is free for others
 //   max_rows         more rows in a request are an error
+// GPU_ECHO_US in the environment is the gpu_us of models that say none, as those of an InferenceOp.
 // Start at TRITONBACKEND_ModelInstanceExecute.
+#include <stdlib.h>
 #include <time.h>
 
 #include "backends/common/gpu_batch.h"
@@ -90,6 +92,8 @@ static TRITONSERVER_Error *take(struct echo_instance *s)
 {
     int mib = 0;
     BACKEND_TRY(model_parameter_int(s->config, "gpu_memory_mib", &mib));
+    const char *gpu_us = getenv("GPU_ECHO_US");
+    s->gpu_us = gpu_us == NULL ? 0 : (int)strtol(gpu_us, NULL, 10);
     BACKEND_TRY(model_parameter_int(s->config, "gpu_us", &s->gpu_us));
     BACKEND_TRY(model_parameter_int(s->config, "host_us", &s->host_us));
     BACKEND_TRY(model_parameter_int(s->config, "max_rows", &s->max_rows));
