@@ -215,7 +215,8 @@ def test_device_memory_is_flat_over_loads(machine):
         seen = []
         for _ in range(20):
             c.unload_model("m")
-            while c.is_model_ready("m"):
+            end = time.monotonic() + 30
+            while c.is_model_ready("m") and time.monotonic() < end:
                 time.sleep(0.01)
             c.load_model("m")
             infer(c, rows(8))
