@@ -200,32 +200,37 @@ static void read_on(struct stream *stream)
     }
 }
 
+// Reads, and then writes what a write had left for want of bytes to read: the read may have taken just those (a handshake's last ones), and
+// none may come after them before the peer has got what is queued.
+static void read_then_write(struct stream *stream)
+{
+    if (!stream->paused && !stream->read_ended) {
+        read_on(stream);
+    }
+    if (stream->write_wants_read && !stream->closing) {
+        stream->write_wants_read = false;
+        stream_flush(stream);
+    }
+}
+
 static void run_again(struct loop_task *task)
 {
     struct stream *stream = CONTAINER_OF(task, struct stream, again);
     stream->again_posted = false;
     if (stream->closing) {
         loop_defer(stream->loop, &stream->later);
-    } else if (!stream->paused && !stream->read_ended) {
-        read_on(stream);
+    } else {
+        read_then_write(stream);
     }
 }
 
 static void fd_readable(struct loop_watch *watch)
 {
     struct stream *stream = CONTAINER_OF(watch, struct stream, readable);
-    if (stream->write_wants_read) {
-        stream->write_wants_read = false;
-        stream_flush(stream);
-    }
-    if (stream->closing) {
-        return;
-    }
-    if (stream->paused) {
+    read_then_write(stream);
+    if (!stream->closing && stream->paused && !stream->write_wants_read) {
         loop_watch_stop(watch);
-        return;
     }
-    read_on(stream);
 }
 
 static void fd_writable(struct loop_watch *watch)
@@ -233,7 +238,7 @@ static void fd_writable(struct loop_watch *watch)
     struct stream *stream = CONTAINER_OF(watch, struct stream, writable);
     loop_watch_stop(watch);
     if (stream->read_wants_write) {
-        read_on(stream);
+        read_then_write(stream);
     }
     stream_flush(stream);
 }
