@@ -35,10 +35,15 @@ static void find_extension(void)
                               extension.depart != NULL && extension.land != NULL;
 }
 
+static struct gpu_stream *stream_of(const struct batch *b)
+{
+    return b->gpu_io == NULL ? NULL : gpu_io_stream(b->gpu_io);
+}
+
 TRITONSERVER_Error *batch_order_input(const struct batch *b, TRITONBACKEND_Input *input)
 {
     pthread_once(&extension.once, find_extension);
-    struct gpu_stream *stream = b->gpu_io == NULL ? NULL : gpu_io_stream(b->gpu_io);
+    struct gpu_stream *stream = stream_of(b);
     if (extension.input_event == NULL || stream == NULL) {
         return NULL;
     }
@@ -59,7 +64,7 @@ static bool all_take_events(const struct batch *b)
 void batch_order_begin(struct batch *b)
 {
     pthread_once(&extension.once, find_extension);
-    struct gpu_stream *stream = b->gpu_io == NULL ? NULL : gpu_io_stream(b->gpu_io);
+    struct gpu_stream *stream = stream_of(b);
     if (!extension.answers_early || stream == NULL || b->departure != NULL) {
         return;
     }

@@ -58,13 +58,13 @@ void restart_arguments_add(struct restart_arguments *arguments, const char *name
     str_append(&arguments->text, "", 1);
 }
 
-// A model that serves no more for want of a GPU is one that the server is to serve again.
 static struct slice text_of(const struct json_node *row, const char *key)
 {
     const struct json_node *value = json_get(row, key);
     return value != NULL && value->type == JSON_STRING ? json_text(value) : SLICE("");
 }
 
+// A model that serves no more for want of a GPU is one that the server is to serve again.
 static bool was_loaded(const struct json_node *row)
 {
     struct slice state = text_of(row, "state");
