@@ -143,6 +143,13 @@ def describe(report, model, sent, said, lost_at, end, goes_on, lost):
         report.check(all(word.startswith("error 503") or word.startswith("error 400") for word in late), f"{model}: refused by name: {sorted(late)[:1]}")
 
 
+def add_lossy(repository, library):
+    """The model "lossy" of the test backend at `library`."""
+    (repository / "lossy/1").mkdir(parents=True)
+    (repository / "lossy/config.pbtxt").write_text(LOSSY)
+    (repository / "lossy/libtriton_lossy.so").symlink_to(pathlib.Path(library).resolve(strict=True))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=6)
@@ -154,9 +161,7 @@ def main():
     report = Report("lost")
     with tempfile.TemporaryDirectory(prefix="nereid-lost-") as folder:
         repository = pathlib.Path(folder)
-        (repository / "lossy/1").mkdir(parents=True)
-        (repository / "lossy/config.pbtxt").write_text(LOSSY)
-        (repository / "lossy/libtriton_lossy.so").symlink_to(pathlib.Path(options.lossy).resolve(strict=True))
+        add_lossy(repository, options.lossy)
         models, weights = ["lossy"], None
         if not options.no_torch and (PREFIX / "lib/nereid/backends/pytorch/libtriton_pytorch.so").exists():
             try:

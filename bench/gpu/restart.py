@@ -20,7 +20,7 @@ import time
 import numpy as np
 
 from common import PREFIX, Report, Server, http_body, need_gpus, read_outputs
-from lost import LOSSY
+from lost import add_lossy
 
 
 def ask(server, number, order=0):
@@ -47,9 +47,7 @@ def main():
     report = Report("restart")
     with tempfile.TemporaryDirectory(prefix="nereid-restart-") as folder:
         repository = pathlib.Path(folder)
-        (repository / "lossy/1").mkdir(parents=True)
-        (repository / "lossy/config.pbtxt").write_text(LOSSY)
-        (repository / "lossy/libtriton_lossy.so").symlink_to(pathlib.Path(options.lossy).resolve(strict=True))
+        add_lossy(repository, options.lossy)
         with Server(repository, "--gpu-fault=restart") as server:
             run(report, server, options.seconds)
             report.row(f"process {server.process.pid} begins anew: {server.log.count('begins anew in its place')} time")
