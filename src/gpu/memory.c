@@ -71,29 +71,50 @@ static void node_restore(const struct node_policy *before)
 }
 
 // To allocate or lock memory spoils a capture of any thread that began in the driver's strictest mode, as frameworks' do, unless the caller is
-// in the relaxed one. What is done here concerns no stream. `mode` is what to give to the second call.
-static void capture_let(int *mode)
+// in the relaxed one. What is done here concerns no stream, so it is done in that mode, in the device's context.
+struct memory_scope {
+    struct gpu_scope device;
+    int capture_mode; // the thread's own
+};
+
+static void capture_let(struct memory_scope *scope)
 {
-    *mode = CU_CAPTURE_RELAXED;
-    if (gpu_driver()->thread_capture_mode(mode) != CU_SUCCESS) {
-        *mode = CU_CAPTURE_GLOBAL; // where every thread begins
+    scope->capture_mode = CU_CAPTURE_RELAXED;
+    if (gpu_driver()->thread_capture_mode(&scope->capture_mode) != CU_SUCCESS) {
+        scope->capture_mode = CU_CAPTURE_GLOBAL; // where every thread begins
     }
 }
 
-static void capture_forbid(int *mode)
+static struct nrd_status *memory_enter(struct gpu_device *device, struct memory_scope *scope)
 {
-    (void)gpu_driver()->thread_capture_mode(mode);
+    NRD_TRY(gpu_device_enter(device, &scope->device));
+    capture_let(scope);
+    return NULL;
+}
+
+// As gpu_device_enter_release().
+static bool memory_enter_release(struct gpu_device *device, struct memory_scope *scope)
+{
+    if (!gpu_device_enter_release(device, &scope->device)) {
+        return false;
+    }
+    capture_let(scope);
+    return true;
+}
+
+static void memory_leave(struct memory_scope *scope)
+{
+    (void)gpu_driver()->thread_capture_mode(&scope->capture_mode);
+    gpu_device_leave(&scope->device);
 }
 
 static struct nrd_status *driver_alloc(const struct gpu_pool_options *options, uint64_t size,
                                        uint64_t *base)
 {
     struct gpu_device *device = options->device;
-    struct gpu_scope scope;
-    NRD_TRY(gpu_device_enter(device, &scope));
+    struct memory_scope scope;
+    NRD_TRY(memory_enter(device, &scope));
     struct nrd_status *status;
-    int mode;
-    capture_let(&mode);
     if (options->kind == NRD_MEMORY_GPU) {
         status = GPU_CALL(device, mem_alloc, (base, size));
     } else {
@@ -104,27 +125,23 @@ static struct nrd_status *driver_alloc(const struct gpu_pool_options *options, u
         node_restore(&policy);
         *base = (uint64_t)(uintptr_t)data;
     }
-    capture_forbid(&mode);
-    gpu_device_leave(&scope);
+    memory_leave(&scope);
     return status;
 }
 
 static void driver_free(const struct gpu_pool_options *options, uint64_t base)
 {
-    struct gpu_scope scope;
-    if (!gpu_device_enter_release(options->device, &scope)) {
+    struct memory_scope scope;
+    if (!memory_enter_release(options->device, &scope)) {
         return;
     }
-    int mode;
-    capture_let(&mode);
     // On a lost device this fails, and its memory is gone with the context.
     if (options->kind == NRD_MEMORY_GPU) {
         (void)gpu_driver()->mem_free(base);
     } else {
         (void)gpu_driver()->mem_free_host((void *)(uintptr_t)base);
     }
-    capture_forbid(&mode);
-    gpu_device_leave(&scope);
+    memory_leave(&scope);
 }
 
 static struct nrd_status *chunk_add(struct gpu_pool *p, uint64_t size)
@@ -467,25 +484,19 @@ struct nrd_status *gpu_direct_get(struct gpu_device *device, size_t size,
 
 struct nrd_status *gpu_host_lock(struct gpu_device *device, void *data, size_t size)
 {
-    struct gpu_scope scope;
-    NRD_TRY(gpu_device_enter(device, &scope));
-    int mode;
-    capture_let(&mode);
+    struct memory_scope scope;
+    NRD_TRY(memory_enter(device, &scope));
     struct nrd_status *status =
         GPU_CALL(device, mem_host_register, (data, size, CU_HOST_REGISTER_PORTABLE));
-    capture_forbid(&mode);
-    gpu_device_leave(&scope);
+    memory_leave(&scope);
     return status;
 }
 
 void gpu_host_unlock(struct gpu_device *device, void *data)
 {
-    struct gpu_scope scope;
-    if (gpu_device_enter_release(device, &scope)) {
-        int mode;
-        capture_let(&mode);
+    struct memory_scope scope;
+    if (memory_enter_release(device, &scope)) {
         (void)gpu_driver()->mem_host_unregister(data);
-        capture_forbid(&mode);
-        gpu_device_leave(&scope);
+        memory_leave(&scope);
     }
 }
