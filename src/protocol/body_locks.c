@@ -2,12 +2,9 @@
 // Body locks: between base/pool.h, which knows when, and the core, which knows how. See body_locks.h.
 #include "protocol/body_locks.h"
 
-#include <dlfcn.h>
-#include <pthread.h>
-
 #include "base/mem.h"
-#include "nereid/ext/core.h"
 #include "net/worker.h"
+#include "protocol/core_ext.h"
 
 struct body_locks {
     struct TRITONSERVER_Server *core;
@@ -20,37 +17,21 @@ struct errand {
     void *arg;
 };
 
-static struct {
-    pthread_once_t once;
-    nereid_request_is_staged_fn is_staged;
-    nereid_host_lock_fn lock;
-    nereid_host_unlock_fn unlock;
-} found = {.once = PTHREAD_ONCE_INIT};
-
-static void find(void)
-{
-    // By way of an integer: ISO C has no cast from an object pointer to a function.
-    found.is_staged =
-        (nereid_request_is_staged_fn)(uintptr_t)dlsym(RTLD_DEFAULT, "nereid_request_is_staged");
-    found.lock = (nereid_host_lock_fn)(uintptr_t)dlsym(RTLD_DEFAULT, "nereid_host_lock");
-    found.unlock = (nereid_host_unlock_fn)(uintptr_t)dlsym(RTLD_DEFAULT, "nereid_host_unlock");
-}
-
 static bool is_offered(void)
 {
-    pthread_once(&found.once, find);
-    return found.is_staged != NULL && found.lock != NULL && found.unlock != NULL;
+    const struct core_ext *ext = core_ext();
+    return ext->request_is_staged != NULL && ext->host_lock != NULL && ext->host_unlock != NULL;
 }
 
 static void *lock(void *user, void *at, size_t size)
 {
-    return found.lock(((struct body_locks *)user)->core, at, size);
+    return core_ext()->host_lock(((struct body_locks *)user)->core, at, size);
 }
 
 static void unlock(void *user, void *lock)
 {
     (void)user;
-    found.unlock(lock);
+    core_ext()->host_unlock(lock);
 }
 
 static void run_errand(struct worker_job *job)
@@ -124,7 +105,7 @@ TRITONSERVER_MemoryType body_memory_type(TRITONSERVER_InferenceRequest *request,
         return TRITONSERVER_MEMORY_CPU_PINNED;
     }
     if (size >= BUFFER_LOCK_MIN && is_offered() &&
-        found.is_staged((struct TRITONSERVER_InferenceRequest *)request)) {
+        core_ext()->request_is_staged((struct TRITONSERVER_InferenceRequest *)request)) {
         buffer_pool_goes_to_device(buffer);
     }
     return TRITONSERVER_MEMORY_CPU;

@@ -8,7 +8,6 @@
 // A manager that is destroyed while leases are out is freed by the last release.
 #include "protocol/shm.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -20,7 +19,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
-#include "nereid/ext/core.h"
+#include "protocol/core_ext.h"
 #include "protocol/error.h"
 
 #define RESERVED_PREFIX "triton_python_backend_shm_region_"
@@ -48,20 +47,6 @@ struct shm_manager {
     TRITONSERVER_Server *core; // NULL: no memory of GPUs
 };
 
-// What opens memory of GPUs, if the core has it.
-static struct {
-    pthread_once_t once;
-    nereid_cuda_ipc_open_fn open;
-    nereid_cuda_ipc_close_fn close;
-} ipc = {.once = PTHREAD_ONCE_INIT};
-
-static void find_ipc(void)
-{
-    // By way of an integer: ISO C has no cast from an object pointer to a function.
-    ipc.open = (nereid_cuda_ipc_open_fn)(uintptr_t)dlsym(RTLD_DEFAULT, "nereid_cuda_ipc_open");
-    ipc.close = (nereid_cuda_ipc_close_fn)(uintptr_t)dlsym(RTLD_DEFAULT, "nereid_cuda_ipc_close");
-}
-
 void shm_set_core(struct shm_manager *m, TRITONSERVER_Server *core)
 {
     m->core = core;
@@ -85,7 +70,7 @@ struct shm_manager *shm_manager_create(bool allowed)
 static void region_free(struct shm_region *region)
 {
     if (region->opened != NULL) {
-        ipc.close(region->opened);
+        core_ext()->cuda_ipc_close(region->opened);
     } else if (region->base != NULL) {
         munmap(region->base, region->byte_size);
     }
@@ -259,8 +244,9 @@ struct nrd_status *shm_register(struct shm_manager *m, struct slice name, struct
 static struct nrd_status *region_open(struct shm_region *region, struct slice handle)
 {
     uint64_t size = 0;
-    NRD_TRY(error_to_status(ipc.open(region->manager->core, handle.ptr, handle.len,
-                                     region->device_id, &region->base, &size, &region->opened)));
+    NRD_TRY(error_to_status(core_ext()->cuda_ipc_open(region->manager->core, handle.ptr, handle.len,
+                                                      region->device_id, &region->base, &size,
+                                                      &region->opened)));
     return region->byte_size <= size
                ? NULL
                : status_new(NRD_INVALID_ARG, "the allocation has %llu bytes, fewer than %llu",
@@ -273,9 +259,9 @@ struct nrd_status *shm_register_cuda(struct shm_manager *m, struct slice name, s
     if (!m->allowed) {
         return shm_not_allowed();
     }
-    pthread_once(&ipc.once, find_ipc);
     struct nrd_status *status = NULL;
-    if (m->core == NULL || ipc.open == NULL || ipc.close == NULL) {
+    if (m->core == NULL || core_ext()->cuda_ipc_open == NULL ||
+        core_ext()->cuda_ipc_close == NULL) {
         status = status_new(NRD_UNSUPPORTED, "GPUs not supported");
     } else {
         struct shm_region *region = mem_calloc(1, sizeof(*region));
